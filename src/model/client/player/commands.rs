@@ -1,0 +1,287 @@
+//! What the player types, and the requests that follow.
+
+use super::{Effect, OFFERS_MAX, Pending, Player, User};
+use crate::model::client::command::Typed;
+use crate::model::client::event::Reply;
+use crate::model::client::record::{UserFiles, Write};
+use crate::model::client::table::{Cannot, Table};
+use crate::model::id::{MatchId, Name, RequestSeq};
+use crate::model::key::{PublicKey, SecretKey};
+use crate::model::message::{Answer, Command, ToServer};
+use crate::model::refusal::Refusal;
+use rand_chacha::rand_core::Rng;
+
+impl Player {
+    pub(super) fn typed(&mut self, typed: Typed) {
+        self.supervisor.wake(self.now);
+        match typed {
+            Typed::AddUser(..)
+            | Typed::Login(..)
+            | Typed::Passwd(..)
+            | Typed::Logout
+            | Typed::Leaders
+            | Typed::List
+            | Typed::Begin(..)
+            | Typed::Accept(_)
+            | Typed::Decline(_)
+            | Typed::Leave
+            | Typed::Rematch => self.enqueue(typed),
+            Typed::Send(words) => self.play(&words),
+            Typed::End => self.resign(),
+            Typed::Board => self.board(),
+            Typed::Delay => self.delay(),
+            Typed::Status => {
+                let status = Some(self.status(self.now));
+                self.reply(Reply { status, path: Some(self.path()), ..Reply::done("status") });
+            }
+        }
+    }
+
+    /// Makes and sends the request at the head of the outbox, if it is time.
+    pub(super) fn next_request(&mut self) {
+        let ready = self.heart.as_ref().is_some_and(|heart| heart.ready);
+        while ready && self.outbox.front().is_some_and(|head| head.request.is_none() && !head.opening) {
+            let head = self.outbox.pop_front().expect("just looked at");
+            match self.make_request(&head.typed) {
+                Ok(Some(command)) => {
+                    self.last_seq = RequestSeq(self.last_seq.0 + 1);
+                    let seq = self.last_seq;
+                    self.send(ToServer::Request { seq, command: command.clone() });
+                    self.outbox.push_front(Pending { request: Some((seq, command)), ..head });
+                }
+                Ok(None) => self.outbox.push_front(Pending { opening: true, ..head }),
+                Err(refusal) => self.refuse(head.typed.word(), refusal),
+            }
+        }
+    }
+
+    /// The request that a command comes to, or `None` while the user's files are being opened.
+    fn make_request(&mut self, typed: &Typed) -> Result<Option<Command>, Refusal> {
+        Ok(Some(match typed {
+            Typed::AddUser(name, password) => Command::AddUser { name: name.clone(), password: password.clone() },
+            Typed::Login(name, password) => {
+                if self.has_session() {
+                    return Err(Refusal::AlreadyLoggedIn);
+                }
+                let Some(user) = self.user.as_ref().filter(|user| user.name.key() == name.key()) else {
+                    self.effects.push_back(Effect::OpenUser(name.clone()));
+                    return Ok(None);
+                };
+                let device = user.device.public();
+                Command::Login { name: name.clone(), password: password.clone(), device }
+            }
+            Typed::Passwd(old, new) => Command::Passwd { old: old.clone(), new: new.clone() },
+            Typed::Logout => Command::Logout,
+            Typed::Leaders => Command::Leaders,
+            Typed::List => Command::List,
+            Typed::Begin(to, game) => {
+                let key = self.offer()?;
+                Command::Begin { to: to.clone(), game: game.clone(), key }
+            }
+            Typed::Rematch => {
+                let (to, game, _) = self.last.clone().ok_or(Refusal::NoMatch)?;
+                Command::Begin { to, game, key: self.offer()? }
+            }
+            Typed::Accept(from) => {
+                let from = self.inviter(from.as_ref())?;
+                Command::Accept { from, key: self.offer()? }
+            }
+            Typed::Decline(from) => Command::Decline { from: self.inviter(from.as_ref())? },
+            Typed::Leave => Command::Leave { match_id: self.seated.ok_or(Refusal::NoMatch)? },
+            Typed::Send(_) | Typed::Board | Typed::Delay | Typed::End | Typed::Status => {
+                unreachable!("answered here, never queued")
+            }
+        }))
+    }
+
+    pub(super) fn user_opened(&mut self, name: Name, files: Result<Box<UserFiles>, (&'static str, String)>) {
+        let waiting = self.outbox.front_mut().filter(|head| head.opening);
+        let logging_in = waiting.map(|head| head.opening = false).is_some();
+        match files {
+            // The password was typed: a new session takes the place of the old one.
+            Ok(files) if logging_in => self.load(name, UserFiles { session: None, ..*files }),
+            Ok(files) => self.load(name, *files),
+            Err((error, why)) if logging_in => {
+                self.outbox.pop_front();
+                self.reply(Reply::refused("login", error, why));
+            }
+            Err((error, why)) => self.notice(error, why),
+        }
+    }
+
+    fn load(&mut self, name: Name, files: UserFiles) {
+        let UserFiles { device, session, offers, matches } = files;
+        self.user = Some(User { name, device, session, offers });
+        self.tables.clear();
+        self.seated = None;
+        for records in matches {
+            match Table::load(records) {
+                Ok(table) => {
+                    self.tables.insert(table.id(), table);
+                }
+                Err(why) => self.notice("match-file-damaged", why.to_string()),
+            }
+        }
+        let newest = |table: &&Table| table.evidence.chain.links().last().map(|link| link.at);
+        let open = self.tables.values().filter(|table| table.evidence.verdict().is_none());
+        let seated = open.max_by_key(newest).map(Table::id);
+        // Until the server says which match one is seated in, the newest unfinished one is the best guess.
+        if let Some(id) = seated.filter(|_| self.has_session()) {
+            self.sit(id);
+        }
+    }
+
+    /// Takes a seat: shows the match and its board.
+    pub(super) fn sit(&mut self, id: MatchId) {
+        let Some(table) = self.tables.get(&id) else { return };
+        self.seated = Some(id);
+        let game = table.grant().body.game.clone();
+        self.last = Some((table.opponent().clone(), game, id));
+        let (shown, board) = (table.match_event(), table.board());
+        self.show(shown);
+        self.show(board);
+    }
+
+    /// A new match key, on disk before it is offered.
+    fn offer(&mut self) -> Result<PublicKey, Refusal> {
+        let mut seed = zeroize::Zeroizing::new([0; 32]);
+        self.random.fill_bytes(&mut *seed);
+        let user = self.user.as_mut().ok_or(Refusal::NotLoggedIn)?;
+        let key = SecretKey::from_seed(&seed);
+        let public = key.public();
+        user.offers.push(key);
+        let surplus = user.offers.len().saturating_sub(OFFERS_MAX);
+        user.offers.drain(..surplus);
+        self.effects.push_back(Effect::Write(Write::Offers(user.offers.clone())));
+        Ok(public)
+    }
+
+    fn inviter(&self, named: Option<&Name>) -> Result<Name, Refusal> {
+        match (named, &self.invites[..]) {
+            (Some(name), _) => Ok(name.clone()),
+            (None, [only]) => Ok(only.by.clone()),
+            (None, _) => Err(Refusal::NoInvite),
+        }
+    }
+
+    /// The answer to the request at the head of the outbox.
+    pub(super) fn answered(&mut self, seq: RequestSeq, result: Result<Answer, Refusal>) {
+        let fits = |head: &Pending| head.request.as_ref().is_some_and(|(sent, _)| *sent == seq);
+        // A late second answer.
+        if !self.outbox.front().is_some_and(fits) {
+            return;
+        }
+        let Pending { typed, .. } = self.outbox.pop_front().expect("just looked at");
+        let word = typed.word();
+        match result {
+            Err(refusal) => self.refuse(word, refusal),
+            Ok(Answer::Users { rows, .. }) => self.reply(Reply { users: Some(rows), ..Reply::done(word) }),
+            Ok(Answer::Leaders { rows, .. }) => self.reply(Reply { rows: Some(rows), ..Reply::done(word) }),
+            Ok(Answer::Done) => self.done(typed),
+        }
+    }
+
+    fn done(&mut self, typed: Typed) {
+        let word = typed.word();
+        match typed {
+            Typed::AddUser(name, _) => self.reply(Reply::said(word, format!("{name} is there; login {name}"))),
+            Typed::Login(name, _) => self.reply(Reply::said(word, format!("welcome, {name}"))),
+            Typed::Passwd(..) => self.reply(Reply::said(word, "the password is changed")),
+            Typed::Begin(to, _) => self.reply(Reply::said(word, format!("asked {to}; waiting for an answer"))),
+            Typed::Rematch => self.reply(Reply::said(word, "asked for another one; waiting for an answer")),
+            Typed::Logout => {
+                self.reply(Reply::said(word, "logged out"));
+                self.forget_session();
+            }
+            Typed::Decline(_) => {
+                self.reply(Reply::done(word));
+            }
+            Typed::Accept(_) | Typed::Leave => self.reply(Reply::done(word)),
+            Typed::Leaders
+            | Typed::List
+            | Typed::Send(_)
+            | Typed::Board
+            | Typed::Delay
+            | Typed::End
+            | Typed::Status => {}
+        }
+    }
+
+    /// The session is over; the files stay, and another user may log in.
+    pub(super) fn forget_session(&mut self) {
+        self.effects.push_back(Effect::Write(Write::Session(None)));
+        self.effects.push_back(Effect::CloseUser);
+        self.user = None;
+        self.tables.clear();
+        self.seated = None;
+        self.last = None;
+        self.invites.clear();
+    }
+
+    fn play(&mut self, words: &[String]) {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let wall = self.wall;
+        let Some(table) = self.seated.and_then(|id| self.tables.get_mut(&id)) else {
+            return self.refuse("send", Refusal::NoMatch);
+        };
+        match table.play(&words, wall) {
+            Ok(effects) => {
+                self.carry_out(effects);
+                self.reply(Reply::done("send"));
+            }
+            Err(why) => self.cannot("send", why),
+        }
+    }
+
+    fn resign(&mut self) {
+        let wall = self.wall;
+        let Some(table) = self.seated.and_then(|id| self.tables.get_mut(&id)) else {
+            return self.refuse("end", Refusal::NoMatch);
+        };
+        match table.resign(wall) {
+            Ok((at_once, effects)) => {
+                self.carry_out(effects);
+                self.reply(if at_once {
+                    Reply::said("end", "you have resigned")
+                } else {
+                    Reply::said("end", "you will resign when your turn comes; it is the other's move")
+                });
+            }
+            Err(why) => self.cannot("end", why),
+        }
+    }
+
+    fn board(&mut self) {
+        match self.table().map(Table::board) {
+            Some(board) => {
+                self.show(board);
+                self.reply(Reply::done("board"));
+            }
+            None => self.refuse("board", Refusal::NoMatch),
+        }
+    }
+
+    fn delay(&mut self) {
+        let rtt_ms = self.round_trips.iter().map(|length| length.as_secs_f64() * 1000.0).collect();
+        self.reply(Reply { rtt_ms: Some(rtt_ms), path: Some(self.path()), ..Reply::done("delay") });
+    }
+
+    pub(super) fn refuse(&mut self, word: &str, refusal: Refusal) {
+        self.reply(Reply::refused(word, refusal.word(), refusal.to_string()));
+    }
+
+    fn cannot(&mut self, word: &str, cannot: Cannot) {
+        match cannot {
+            Cannot::Refused(refusal) => self.refuse(word, refusal),
+            Cannot::Unanswered => {
+                let why = "neither the server nor the opponent has been reached since this program started, so it \
+                           cannot know what was signed before; wait for one of them";
+                self.reply(Reply::refused(word, "nobody-reached", why));
+            }
+            Cannot::NoKey => {
+                let why = "the key of this match is on the device it was begun on; go on there";
+                self.reply(Reply::refused(word, "other-device", why));
+            }
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! What the server says.
+
+use std::time::Duration;
+
+use super::{Effect, Player, ROUND_TRIPS};
+use crate::model::client::event::Event;
+use crate::model::client::record::{SavedSession, Write};
+use crate::model::client::table::{self, Table};
+use crate::model::id::{Lsn, MatchId};
+use crate::model::key::PublicKey;
+use crate::model::message::{CloseReason, InviteView, MatchView, ToClient, ToServer, View};
+use crate::model::refusal::Refusal;
+
+impl Player {
+    pub(super) fn message(&mut self, message: ToClient) {
+        let Some(heart) = &mut self.heart else { return };
+        heart.silence.heard(self.now);
+        let wall = self.wall;
+        match message {
+            ToClient::Answer { seq, result } => self.answered(seq, result),
+            ToClient::Live(view) => self.live(*view),
+            ToClient::ResumeRefused(refusal) => self.resume_refused(refusal),
+            ToClient::Ping(number) => self.send(ToServer::Pong(number)),
+            ToClient::Pong(number) => {
+                if let Some(round_trip) = heart.pulse.pong(self.now, number) {
+                    self.round_trips.push_back(round_trip);
+                    let surplus = self.round_trips.len().saturating_sub(ROUND_TRIPS);
+                    self.round_trips.drain(..surplus);
+                }
+            }
+            ToClient::Invited(invite) => self.invited(invite),
+            ToClient::InviteClosed { with, why } => {
+                self.invites.retain(|open| open.by != with);
+                let why = format!("{why:?}").to_lowercase();
+                self.show(Event::InviteClosed { with: with.to_string(), why });
+            }
+            ToClient::Matched(view) => self.matched(&view),
+            ToClient::Suspended { match_id, by } => self.suspended(match_id, &by.to_string()),
+            ToClient::Offered { match_id } => self.offered(match_id),
+            ToClient::Opponent { match_id, here } => self.at(match_id, |table, _| table.on_opponent(here)),
+            ToClient::Have(have) => self.at(have.match_id, |table, _| table.on_have(&have, wall)),
+            ToClient::Entries(some) => self.at(some.match_id, |table, _| table.on_entries(some.entries, wall)),
+            ToClient::Held { keeper, held } => {
+                self.at(held.body.match_id, |table, key| table.on_held(keeper, held, key));
+            }
+            ToClient::Evidence(proofs) => self.at(proofs.match_id, |table, _| table.on_proofs(proofs.fouls)),
+            ToClient::Verdict(verdict) => {
+                let id = verdict.body.match_id;
+                self.at(id, |table, key| table.on_verdict(verdict, key));
+                self.rise(id);
+            }
+            ToClient::EntryRefused { match_id, refusal, .. } => self.entry_refused(match_id, refusal),
+            ToClient::Restarting { eta_ms } => {
+                let text = format!("the server restarts and is back in about {} s", eta_ms.div_ceil(1000));
+                self.notice("restarting", text);
+            }
+            ToClient::Closing { why, retry_after_ms } => {
+                self.closing(why, Duration::from_millis(u64::from(retry_after_ms)));
+            }
+            ToClient::Welcome(_) | ToClient::UpgradeRequired { .. } | ToClient::Unsupported { .. } => {}
+        }
+    }
+
+    /// Logged in or back: the whole picture.
+    fn live(&mut self, view: View) {
+        let View { session, user, name, boot, lsn, invites, matches } = view;
+        let saved = SavedSession { session, user, name, seen: (boot, lsn) };
+        let Some(open) = &mut self.user else { return };
+        if open.session.as_ref() != Some(&saved) {
+            open.session = Some(saved.clone());
+            self.effects.push_back(Effect::Write(Write::Session(Some(saved))));
+        }
+        self.connected();
+        self.drain_supervisor();
+        for invite in invites.iter().filter(|invite| !self.invites.contains(invite)).cloned().collect::<Vec<_>>() {
+            self.show_invite(&invite);
+        }
+        self.invites = invites;
+        self.tables.values_mut().for_each(|table| table.active = false);
+        for of in &matches {
+            self.take_view(of);
+        }
+        let seated = matches.iter().find(|of| of.active).map(|of| of.grant.body.match_id);
+        match seated {
+            Some(id) => self.sit(id),
+            None => self.seated = None,
+        }
+        let known: Vec<MatchId> = matches.iter().map(|of| of.grant.body.match_id).collect();
+        self.greet_keepers(&known);
+        for of in matches.iter().filter(|of| !of.active && of.opponent_here) {
+            self.offered(of.grant.body.match_id);
+        }
+    }
+
+    /// The first thing said on every new link, for each match that is not settled on both sides.
+    fn greet_keepers(&mut self, known: &[MatchId]) {
+        let open = self.tables.values().filter(|table| !table.is_finished() || known.contains(&table.id()));
+        let haves: Vec<ToServer> = open.map(Table::have).collect();
+        haves.into_iter().for_each(|have| self.send(have));
+    }
+
+    /// A match of the view: opens its file if it is new here.
+    fn take_view(&mut self, view: &MatchView) {
+        let id = view.grant.body.match_id;
+        if let Some(table) = self.tables.get_mut(&id) {
+            table.active = view.active;
+            let effects = table.on_opponent(view.opponent_here);
+            return self.carry_out(effects.into_iter().filter(|effect| matches!(effect, table::Effect::Show(_))).collect());
+        }
+        let Some(user) = &mut self.user else { return };
+        let Some(id) = user.session.as_ref().map(|session| session.user) else { return };
+        let offered = user.offers.iter().position(|key| view.grant.body.keys.contains(&key.public()));
+        let key = offered.map(|at| user.offers.remove(at));
+        let offers = key.is_some().then(|| Effect::Write(Write::Offers(user.offers.clone())));
+        match Table::open(view, id, key) {
+            Ok((table, effects)) => {
+                self.tables.insert(table.id(), table);
+                // The file first: a crash between the two leaves the key in both places, never in neither.
+                self.carry_out(effects);
+                self.effects.extend(offers);
+            }
+            Err(why) => self.notice("unknown-match", why.to_string()),
+        }
+    }
+
+    fn matched(&mut self, view: &MatchView) {
+        let id = view.grant.body.match_id;
+        self.invites.clear();
+        self.take_view(view);
+        self.sit(id);
+        self.show(Event::Path { path: self.path() });
+        if let Some(have) = self.tables.get(&id).filter(|table| table.evidence.chain.plies() > 0).map(Table::have) {
+            self.send(have);
+        }
+    }
+
+    fn invited(&mut self, invite: InviteView) {
+        self.show_invite(&invite);
+        self.invites.push(invite);
+    }
+
+    fn show_invite(&mut self, invite: &InviteView) {
+        let (by, game) = (invite.by.to_string(), invite.game.name());
+        self.show(Event::Invited { by, game, resumes: invite.resume.is_some() });
+    }
+
+    fn suspended(&mut self, match_id: MatchId, by: &str) {
+        let Some(table) = self.tables.get_mut(&match_id) else { return };
+        table.active = false;
+        let (match_id_text, with, by) = (match_id.to_string(), table.opponent().to_string(), by.to_owned());
+        self.show(Event::Suspended { match_id: match_id_text, with, by });
+        self.rise_from(match_id);
+    }
+
+    fn offered(&mut self, match_id: MatchId) {
+        let Some(table) = self.tables.get(&match_id).filter(|table| table.evidence.verdict().is_none()) else { return };
+        let event = Event::Offered {
+            match_id: match_id.to_string(),
+            opponent: table.opponent().to_string(),
+            game: table.grant().body.game.name(),
+            ply: table.evidence.chain.plies(),
+        };
+        self.show(event);
+    }
+
+    fn entry_refused(&mut self, match_id: MatchId, refusal: Refusal) {
+        let text = match refusal {
+            Refusal::NotAPlayer => format!("the server does not know match {match_id}; it is kept on this disk"),
+            other => format!("the server did not take a move of match {match_id}: {other}"),
+        };
+        self.notice("entry-refused", text);
+    }
+
+    /// Leaves the seat of a match that has its verdict.
+    fn rise(&mut self, match_id: MatchId) {
+        if self.tables.get(&match_id).is_some_and(Table::is_finished) {
+            self.rise_from(match_id);
+        }
+    }
+
+    fn rise_from(&mut self, match_id: MatchId) {
+        self.seated.take_if(|seated| *seated == match_id);
+    }
+
+    fn resume_refused(&mut self, refusal: Refusal) {
+        if let Refusal::Busy { retry_after_ms } = refusal {
+            return self.lost(Duration::from_millis(u64::from(retry_after_ms)));
+        }
+        self.notice("session-ended", "the session has ended; log in again");
+        self.forget_session();
+        self.connected();
+    }
+
+    fn closing(&mut self, why: CloseReason, retry_after: Duration) {
+        match why {
+            CloseReason::Superseded => {
+                self.notice("superseded", "this session was taken up by another program; press Enter to take it back");
+                self.supervisor.stop();
+            }
+            CloseReason::SessionEnded => {
+                self.notice("session-ended", "the session has ended; log in again");
+                self.forget_session();
+            }
+            CloseReason::Full | CloseReason::Silent | CloseReason::Malformed | CloseReason::Slow => {}
+        }
+        self.lost(retry_after);
+    }
+
+    /// Lets a match act, if there is one, with the server's key.
+    fn at(&mut self, match_id: MatchId, act: impl FnOnce(&mut Table, &PublicKey) -> Vec<table::Effect>) {
+        let Some(key) = self.server_key else { return };
+        let Some(table) = self.tables.get_mut(&match_id) else { return };
+        let effects = act(table, &key);
+        self.carry_out(effects);
+    }
+
+    /// The newest fact of the server this client has seen.
+    #[must_use]
+    pub fn seen(&self) -> Lsn {
+        let session = self.user.as_ref().and_then(|user| user.session.as_ref());
+        session.map_or(Lsn(0), |session| session.seen.1)
+    }
+}

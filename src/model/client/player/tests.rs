@@ -1,0 +1,153 @@
+#![allow(clippy::unwrap_used, reason = "a failed test should panic")]
+
+use crate::model::client::command::Typed;
+use crate::model::client::event::Event;
+use crate::model::statement::Fared;
+use crate::model::world::World;
+
+/// Plays `cells` in turn, whoever's turn it is; everything settles after each.
+fn play(world: &mut World, cells: &[(u16, u16)]) {
+    for (row, col) in cells {
+        let mover = mover(world);
+        world.type_in(mover, Typed::Send(vec![row.to_string(), col.to_string()]));
+        world.settle();
+    }
+}
+
+/// The client whose turn it is.
+fn mover(world: &World) -> usize {
+    let is_mover = |number: &usize| {
+        world.clients[*number].player.table().is_some_and(|table| table.evidence.chain.turn() == Some(table.seat()))
+    };
+    (0..world.clients.len()).find(is_mover).expect("somebody is to move")
+}
+
+fn results(world: &World, number: usize) -> Vec<(Fared, bool)> {
+    let result = |event: &Event| match event {
+        Event::Result { outcome, recorded, .. } => Some((*outcome, *recorded)),
+        _ => None,
+    };
+    world.clients[number].shown.iter().filter_map(result).collect()
+}
+
+fn seated() -> World {
+    let mut world = World::new(1, 2);
+    world.log_in_all();
+    world.seat();
+    assert!(world.clients.iter().all(|client| client.player.status(world.now).seated.is_some()), "both sit");
+    world
+}
+
+const X_WINS: [(u16, u16); 5] = [(1, 1), (2, 1), (1, 2), (2, 2), (1, 3)];
+
+#[test]
+fn a_match_is_played_settled_and_scored() {
+    let mut world = seated();
+    let x = mover(&world);
+    play(&mut world, &X_WINS);
+    assert_eq!(results(&world, x), [(Fared::Win, false), (Fared::Win, true)]);
+    assert_eq!(results(&world, 1 - x), [(Fared::Loss, false), (Fared::Loss, true)]);
+    let leaders: Vec<(u32, u32)> =
+        world.recovered().leaders().map(|account| (account.points(), account.tally.wins)).collect();
+    assert_eq!(leaders, [(2, 1), (0, 0)]);
+    assert_eq!(world.recovered().games().count(), 0, "both have stored it, so it went to the archive");
+}
+
+#[test]
+fn every_move_is_sent_then_seen_and_kept_each_once() {
+    let mut world = seated();
+    let x = mover(&world);
+    play(&mut world, &[(2, 2)]);
+    let states = |number: usize| -> Vec<(String, bool)> {
+        let state = |event: &Event| match event {
+            Event::Move { ply: 0, state, acknowledged, .. } => Some((format!("{state:?}"), *acknowledged)),
+            _ => None,
+        };
+        world.clients[number].shown.iter().filter_map(state).collect()
+    };
+    let mut mine = states(x);
+    assert_eq!(mine.remove(0), ("Sent".to_owned(), false));
+    mine.sort();
+    assert_eq!(mine, [("Kept".to_owned(), true), ("Seen".to_owned(), true)]);
+    assert_eq!(states(1 - x), [("Seen".to_owned(), true), ("Kept".to_owned(), true)]);
+}
+
+#[test]
+fn the_server_is_killed_in_mid_game_and_both_are_back_at_their_board() {
+    let mut world = seated();
+    let x = mover(&world);
+    play(&mut world, &X_WINS[..2]);
+    world.kill_server();
+    // A move made while the server is away waits on the mover's disk.
+    let (row, col) = X_WINS[2];
+    world.type_in(x, Typed::Send(vec![row.to_string(), col.to_string()]));
+    world.start_server();
+    world.settle();
+    play(&mut world, &X_WINS[3..]);
+    world.kill_server();
+    world.start_server();
+    world.settle();
+    assert_eq!(results(&world, x).last(), Some(&(Fared::Win, true)));
+    assert_eq!(world.recovered().leaders().next().unwrap().points(), 2);
+}
+
+#[test]
+fn a_client_that_died_is_back_at_the_board_and_signs_only_after_it_was_answered() {
+    let mut world = seated();
+    play(&mut world, &X_WINS[..2]);
+    let x = mover(&world);
+    world.kill_server();
+    world.restart_client(x);
+    assert!(world.clients[x].player.table().is_some(), "the board is on disk");
+    world.type_in(x, Typed::Send(vec!["1".to_owned(), "2".to_owned()]));
+    let refused = world.clients[x].shown.iter().rev().find_map(|event| match event {
+        Event::Reply(reply) => reply.error,
+        _ => None,
+    });
+    assert_eq!(refused, Some("nobody-reached"));
+    world.start_server();
+    world.settle();
+    play(&mut world, &X_WINS[2..]);
+    assert_eq!(results(&world, x).last(), Some(&(Fared::Win, true)));
+}
+
+#[test]
+fn resigning_off_turn_is_a_wish_that_survives_a_crash() {
+    let mut world = seated();
+    let x = mover(&world);
+    world.type_in(1 - x, Typed::End);
+    world.settle();
+    assert!(results(&world, x).is_empty(), "it is not the resigner's turn");
+    world.restart_client(1 - x);
+    world.settle();
+    play(&mut world, &[(1, 1)]);
+    assert_eq!(results(&world, x).last(), Some(&(Fared::Win, true)));
+    assert_eq!(results(&world, 1 - x).last(), Some(&(Fared::Loss, true)));
+}
+
+#[test]
+fn a_match_that_was_left_blocks_nobody_and_goes_on_when_both_want() {
+    let mut world = seated();
+    let x = mover(&world);
+    play(&mut world, &X_WINS[..1]);
+    world.type_in(1 - x, Typed::Leave);
+    world.settle();
+    assert!(world.clients.iter().all(|client| client.player.status(world.now).seated.is_none()));
+    assert_eq!(world.recovered().accounts().map(|account| world.recovered().left(account)).sum::<usize>(), 1);
+    world.seat();
+    let resumed = world.clients[1].shown.iter().any(|event| matches!(event, Event::Invited { resumes: true, .. }));
+    assert!(resumed);
+    play(&mut world, &X_WINS[1..]);
+    assert_eq!(results(&world, x), [(Fared::Win, false), (Fared::Win, true)]);
+}
+
+#[test]
+fn rematch_asks_the_last_opponent_for_the_same_game() {
+    let mut world = seated();
+    play(&mut world, &X_WINS);
+    world.type_in(0, Typed::Rematch);
+    world.settle();
+    world.type_in(1, Typed::Accept(None));
+    world.settle();
+    assert!(world.clients.iter().all(|client| client.player.status(world.now).seated.is_some()));
+}

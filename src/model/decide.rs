@@ -1,0 +1,277 @@
+//! The rules: what a request changes, or why not. Reads the state, changes nothing.
+
+use super::account::{Account, Session};
+use super::evidence::{Evidence, Merge};
+use super::fact::Fact;
+use super::game::{Invite, Match};
+use super::games::GameSpec;
+use super::id::{InviteId, MatchId, Name, RequestSeq, Run, SessionId, UserId};
+use super::key::{PublicKey, ServerId};
+use super::limits::{INVITES_OPEN_MAX, MATCHES_OPEN_MAX, PASSWORD_BYTES_MAX, PASSWORD_BYTES_MIN};
+use super::password::{Password, PasswordHash};
+use super::refusal::Refusal;
+use super::sign::Verified;
+use super::state::State;
+use super::statement::{Base, Entry, Fared, Foul, Grant, Ruling};
+use super::time::WallMs;
+use super::games::Seat;
+
+/// What a request comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// These facts, in one batch.
+    New(Vec<Fact>),
+    /// It was done before: answer as before.
+    Again,
+}
+
+/// Points a match gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Points {
+    /// For a win.
+    pub win: u32,
+    /// For a draw.
+    pub draw: u32,
+    /// For a loss.
+    pub loss: u32,
+}
+
+impl Default for Points {
+    fn default() -> Self {
+        Self { win: 2, draw: 1, loss: 0 }
+    }
+}
+
+impl Points {
+    /// What a result gives.
+    #[must_use]
+    pub const fn of(self, fared: Fared) -> u32 {
+        match fared {
+            Fared::Win => self.win,
+            Fared::Draw => self.draw,
+            Fared::Loss => self.loss,
+            Fared::Void => 0,
+        }
+    }
+}
+
+/// Whether a password may be chosen.
+///
+/// # Errors
+/// [`Refusal::BadPassword`].
+pub fn choosable(password: &Password) -> Result<(), Refusal> {
+    if (PASSWORD_BYTES_MIN..=PASSWORD_BYTES_MAX).contains(&password.expose().len()) {
+        Ok(())
+    } else {
+        Err(Refusal::BadPassword)
+    }
+}
+
+/// A new account.
+///
+/// # Errors
+/// [`Refusal::UserExists`].
+pub fn add_user(
+    state: &State,
+    user: UserId,
+    name: &Name,
+    password: PasswordHash,
+    origin: (Run, RequestSeq),
+    at: WallMs,
+) -> Result<Decision, Refusal> {
+    match state.named(&name.key()) {
+        Some(account) if account.origin == Some(origin) && account.name == *name => Ok(Decision::Again),
+        Some(_) => Err(Refusal::UserExists),
+        None => Ok(Decision::New(vec![Fact::AccountAdded {
+            user,
+            name: name.clone(),
+            password,
+            origin: Some(origin),
+            points: 0,
+            at,
+        }])),
+    }
+}
+
+/// A login with the right password. `live` is the session that has a link just then.
+///
+/// # Errors
+/// [`Refusal::LoggedInElsewhere`] if another device is connected.
+pub fn log_in(
+    account: &Account,
+    live: Option<&Session>,
+    session: SessionId,
+    device: PublicKey,
+    at: WallMs,
+) -> Result<Vec<Fact>, Refusal> {
+    if live.is_some_and(|live| live.device != device) {
+        return Err(Refusal::LoggedInElsewhere);
+    }
+    Ok(vec![Fact::LoggedIn { session, user: account.user, device, at }])
+}
+
+/// An invitation to play, or to go on with the suspended match of the two by the same rules.
+///
+/// # Errors
+/// Why it cannot be made.
+pub fn begin(
+    state: &State,
+    from: &Account,
+    to: &Name,
+    opponent_here: impl Fn(UserId) -> bool,
+    game: &GameSpec,
+    key: PublicKey,
+    invite: InviteId,
+) -> Result<Vec<Fact>, Refusal> {
+    let to = state.named(&to.key()).ok_or(Refusal::NoSuchUser)?;
+    game.start().map_err(|_| Refusal::UnknownGame)?;
+    may_sit(from, to)?;
+    if !opponent_here(to.user) {
+        return Err(Refusal::OpponentOffline);
+    }
+    let mine = || state.invites().filter(|open| open.from == from.user);
+    if mine().any(|open| open.to == to.user) {
+        return Err(Refusal::AlreadyInvited);
+    }
+    if mine().count() >= INVITES_OPEN_MAX {
+        return Err(Refusal::TooManyInvites);
+    }
+    let resume = suspended(state, from, to, game);
+    if resume.is_none() && from.open.len().max(to.open.len()) >= MATCHES_OPEN_MAX {
+        return Err(Refusal::TooManyMatches);
+    }
+    Ok(vec![Fact::Invited { invite, from: from.user, to: to.user, game: game.clone(), key, resume }])
+}
+
+/// The invitation of `from` that `to` accepts: a new grant, or the suspended match again.
+///
+/// # Errors
+/// Why it cannot be accepted.
+pub fn accept(
+    state: &State,
+    invite: &Invite,
+    key: PublicKey,
+    server: ServerId,
+    match_id: MatchId,
+    inviter_is_x: bool,
+    settle_by: WallMs,
+) -> Result<Vec<Fact>, Refusal> {
+    let from = state.account(invite.from).ok_or(Refusal::NoInvite)?;
+    let to = state.account(invite.to).ok_or(Refusal::NoInvite)?;
+    may_sit(to, from)?;
+    let still_open = |id: &MatchId| state.game(*id).is_some_and(|of| of.ruling.is_none());
+    if let Some(match_id) = invite.resume.filter(still_open) {
+        return Ok(vec![Fact::MatchResumed { match_id }]);
+    }
+    let mut seats = [(from.user, invite.key), (to.user, key)];
+    if !inviter_is_x {
+        seats.reverse();
+    }
+    let grant = Grant {
+        server,
+        match_id,
+        epoch: 1,
+        base: Base::NONE,
+        users: seats.map(|(user, _)| user),
+        keys: seats.map(|(_, key)| key),
+        game: invite.game.clone(),
+        settle_by,
+    };
+    Ok(vec![Fact::MatchStarted { grant }])
+}
+
+/// The open invitation of one to the other.
+///
+/// # Errors
+/// [`Refusal::NoInvite`], [`Refusal::NoSuchUser`].
+pub fn invite_from<'a>(state: &'a State, from: &Name, to: UserId) -> Result<&'a Invite, Refusal> {
+    let from = state.named(&from.key()).ok_or(Refusal::NoSuchUser)?;
+    state.invites().find(|open| open.from == from.user && open.to == to).ok_or(Refusal::NoInvite)
+}
+
+/// A player leaves: the match is suspended and blocks nobody.
+///
+/// # Errors
+/// [`Refusal::NoMatch`], [`Refusal::NotAPlayer`].
+pub fn leave(state: &State, user: &Account, match_id: MatchId) -> Result<Vec<Fact>, Refusal> {
+    let of = playing(state, user.user, match_id)?;
+    if user.seated != Some(match_id) || of.ruling.is_some() {
+        return Err(Refusal::NoMatch);
+    }
+    Ok(vec![Fact::MatchLeft { match_id }])
+}
+
+/// The match, if it is this user's.
+///
+/// # Errors
+/// [`Refusal::NotAPlayer`].
+pub fn playing(state: &State, user: UserId, match_id: MatchId) -> Result<&Match, Refusal> {
+    state.game(match_id).filter(|of| of.seat_of(user).is_some()).ok_or(Refusal::NotAPlayer)
+}
+
+/// What entries and proofs that a player delivers change: the entries, the fouls, and the verdict that follows, in
+/// one batch. Either player may deliver the entries of both.
+#[must_use]
+pub fn deliver(of: &Match, merge: &Merge, proofs: &[Foul], points: Points) -> Vec<Fact> {
+    let match_id = of.grant().match_id;
+    let mut evidence = of.evidence.clone();
+    let mut facts: Vec<Fact> = merge.adopt.iter().map(|entry| played(match_id, entry)).collect();
+    evidence.take(merge).expect("the merge was made against this history");
+    for foul in merge.fouls.iter().chain(proofs) {
+        if of.evidence.fouls[foul.first.body.seat.index()].is_none() {
+            facts.push(Fact::Fouled { match_id, foul: Box::new(foul.clone()) });
+            evidence.convict(foul.clone());
+        }
+    }
+    facts.extend(settle(of, &evidence, points));
+    facts
+}
+
+/// The verdict, if the evidence says another one than stands.
+fn settle(of: &Match, evidence: &Evidence, points: Points) -> Option<Fact> {
+    let ruling = evidence.verdict().filter(|ruling| of.ruling != Some(*ruling))?;
+    let credit = Seat::BOTH.map(|seat| points.of(ruling.fared(seat)));
+    Some(Fact::Settled { match_id: of.grant().match_id, ruling, credit })
+}
+
+fn played(match_id: MatchId, entry: &Verified<Entry>) -> Fact {
+    let signed = entry.signed();
+    Fact::Played {
+        match_id,
+        ply: signed.body.ply,
+        act: signed.body.act.clone(),
+        at: signed.body.at,
+        signature: signed.signature,
+    }
+}
+
+/// Whether both may be seated in a match: one match a player.
+fn may_sit(me: &Account, other: &Account) -> Result<(), Refusal> {
+    if me.user == other.user {
+        Err(Refusal::Yourself)
+    } else if me.seated.is_some() {
+        Err(Refusal::InMatch)
+    } else if other.seated.is_some() {
+        Err(Refusal::OpponentBusy)
+    } else {
+        Ok(())
+    }
+}
+
+/// The unfinished match of two players by these rules.
+fn suspended(state: &State, one: &Account, other: &Account, game: &GameSpec) -> Option<MatchId> {
+    let fits = |id: &&MatchId| {
+        state.game(**id).is_some_and(|of| of.ruling.is_none() && of.grant().game == *game)
+    };
+    one.open.intersection(&other.open).find(fits).copied()
+}
+
+/// A ruling seen as text in logs.
+#[must_use]
+pub const fn why(ruling: Ruling) -> &'static str {
+    match ruling {
+        Ruling::Foul { .. } | Ruling::Void => "foul",
+        Ruling::Board { .. } => "board",
+        Ruling::Resigned { .. } => "resigned",
+    }
+}

@@ -1,0 +1,79 @@
+//! What a client is shown: whole pictures, so that nothing can be missed.
+
+use super::Engine;
+use crate::model::account::Account;
+use crate::model::id::{MatchId, Name, SessionId, UserId};
+use crate::model::message::{Answer, InviteView, LeaderRow, MatchView, UserRow, UserState, View};
+use crate::model::sign::Signed;
+
+/// Lines in one answer to `list` or `leaders`; at 50 bytes a line they fit in a frame.
+const ROWS_MAX: usize = 500;
+
+impl Engine {
+    pub(super) fn view(&self, session: SessionId, user: UserId) -> View {
+        let account = self.state.account(user).expect("a session has an account");
+        let asked = self.state.invites().filter(|open| open.to == user);
+        let invite = |open: &crate::model::game::Invite| {
+            let by = self.state.account(open.from)?.name.clone();
+            Some(InviteView { by, game: open.game.clone(), resume: open.resume })
+        };
+        View {
+            session,
+            user,
+            name: account.name.clone(),
+            boot: self.boot,
+            lsn: self.appended,
+            invites: asked.filter_map(invite).collect(),
+            matches: account.open.iter().filter_map(|id| self.match_view(*id, user)).collect(),
+        }
+    }
+
+    pub(super) fn match_view(&self, match_id: MatchId, user: UserId) -> Option<MatchView> {
+        let of = self.state.game(match_id)?;
+        let opponent = of.user(of.seat_of(user)?.other());
+        Some(MatchView {
+            grant: Signed::unsigned(of.grant().clone()),
+            names: self.names(match_id),
+            active: self.state.is_active(of),
+            opponent_here: self.live.contains_key(&opponent),
+        })
+    }
+
+    /// Names of X and O. A match of unknown users cannot be granted here.
+    pub(super) fn names(&self, match_id: MatchId) -> [Name; 2] {
+        let users = self.state.game(match_id).expect("the caller has it").grant().users;
+        users.map(|user| self.state.account(user).expect("both players have accounts").name.clone())
+    }
+
+    pub(super) fn users(&self) -> Answer {
+        let state = |account: &Account| {
+            if !self.live.contains_key(&account.user) {
+                UserState::Away
+            } else if account.seated.is_some() {
+                UserState::Busy
+            } else {
+                UserState::Free
+            }
+        };
+        let row = |account: &Account| UserRow { name: account.name.clone(), state: state(account) };
+        let here = self.live.keys().filter_map(|user| self.state.account(*user));
+        let away = self.state.sessions().filter(|session| !self.live.contains_key(&session.user));
+        let away = away.filter_map(|session| self.state.account(session.user));
+        let mut rows: Vec<UserRow> = here.chain(away).take(ROWS_MAX).map(row).collect();
+        rows.sort_by_cached_key(|row| (row.state, row.name.key()));
+        Answer::Users { rows, total: self.state.session_count() }
+    }
+
+    pub(super) fn leaders(&self) -> Answer {
+        let row = |account: &Account| LeaderRow {
+            name: account.name.clone(),
+            points: account.points(),
+            wins: account.tally.wins,
+            draws: account.tally.draws,
+            losses: account.tally.losses,
+            left: u32::try_from(self.state.left(account)).unwrap_or(u32::MAX),
+        };
+        let rows = self.state.leaders().take(ROWS_MAX).map(row).collect();
+        Answer::Leaders { rows, total: self.state.account_count() }
+    }
+}

@@ -1,0 +1,321 @@
+//! Everything one keeper holds about a match, the one place where histories meet, and the verdict.
+//!
+//! Evidence only grows, the order of arrival does not matter, and the verdict is a pure function of it.
+
+use serde::{Deserialize, Serialize};
+
+use super::games::{Seat, UnknownGame};
+use super::sign::Verified;
+use super::statement::{Base, Entry, Foul, Grant, Held, Ruling};
+use super::transcript::{Transcript, Unplayable};
+
+/// What one keeper holds about a match.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evidence {
+    /// The longest valid chain.
+    pub chain: Transcript,
+    /// The first proof that a seat signed twice at one ply.
+    pub fouls: [Option<Foul>; 2],
+    /// The longest receipt of each keeper: X, O, server.
+    pub receipts: [Option<Verified<Held>>; 3],
+}
+
+/// How two histories compare, and what mine should take from theirs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Merge {
+    /// How theirs compares with mine.
+    pub relation: Relation,
+    /// Entries to adopt, in order.
+    pub adopt: Vec<Verified<Entry>>,
+    /// Proofs to store.
+    pub fouls: Vec<Foul>,
+    /// Why the first entry that was not taken was not.
+    pub refused: Option<Unplayable>,
+}
+
+/// How their history compares with mine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relation {
+    /// Equal.
+    Same,
+    /// Mine goes on after theirs.
+    Ahead,
+    /// Theirs goes on after mine.
+    Behind,
+    /// They differ at some ply.
+    Forked,
+}
+
+impl Evidence {
+    /// Of a match that has just been granted.
+    ///
+    /// # Errors
+    /// [`UnknownGame`] if the grant's rules are not known here.
+    pub fn new(grant: Grant) -> Result<Self, UnknownGame> {
+        Ok(Self { chain: Transcript::new(grant)?, fouls: [None, None], receipts: [None, None, None] })
+    }
+
+    /// Compares a stretch of their entries, in order, with mine. Changes nothing.
+    #[must_use]
+    pub fn merge(&self, theirs: &[Verified<Entry>]) -> Merge {
+        let mut merge = Merge { relation: Relation::Same, adopt: Vec::new(), fouls: Vec::new(), refused: None };
+        let Some(first) = theirs.first() else {
+            merge.relation = if self.chain.plies() > 0 { Relation::Ahead } else { Relation::Same };
+            return merge;
+        };
+        let mine = self.chain.entries_from(first.body().ply);
+        let mut longer: Option<Transcript> = None;
+        for entry in theirs {
+            let place = entry.body().ply.checked_sub(first.body().ply);
+            match place.and_then(|place| mine.get(usize::from(place))) {
+                Some(held) if held.body() == entry.body() => {}
+                Some(held) => {
+                    merge.relation = Relation::Forked;
+                    merge.fouls.extend(foul(held, entry));
+                    // What follows belongs to the other branch.
+                    return merge;
+                }
+                None => match longer.get_or_insert_with(|| self.chain.clone()).push(entry) {
+                    Ok(()) => merge.adopt.push(entry.clone()),
+                    Err(why) => {
+                        merge.refused = Some(why);
+                        break;
+                    }
+                },
+            }
+        }
+        let last = theirs.last().map_or(0, |entry| entry.body().ply);
+        merge.relation = if !merge.adopt.is_empty() {
+            Relation::Behind
+        } else if last + 1 < self.chain.plies() {
+            Relation::Ahead
+        } else {
+            Relation::Same
+        };
+        merge
+    }
+
+    /// Takes what [`merge`](Self::merge) found.
+    ///
+    /// # Errors
+    /// [`Unplayable`] if the merge was made against another history.
+    pub fn take(&mut self, merge: &Merge) -> Result<(), Unplayable> {
+        merge.adopt.iter().try_for_each(|entry| self.chain.push(entry))?;
+        merge.fouls.iter().for_each(|foul| self.convict(foul.clone()));
+        Ok(())
+    }
+
+    /// Stores a proof; the first of each seat is enough.
+    pub fn convict(&mut self, foul: Foul) {
+        self.fouls[foul.first.body.seat.index()].get_or_insert(foul);
+    }
+
+    /// Whether a proof holds: one seat, one ply, one epoch, two entries. Signatures are checked by the caller.
+    #[must_use]
+    pub fn proves(foul: &Foul) -> bool {
+        let (a, b) = (&foul.first.body, &foul.second.body);
+        (a.match_id, a.epoch, a.ply, a.seat) == (b.match_id, b.epoch, b.ply, b.seat) && a != b
+    }
+
+    /// Stores a keeper's receipt if it fits my chain and says more than the last; whether it did.
+    pub fn receipt(&mut self, keeper: Keeper, held: Verified<Held>) -> bool {
+        let said = held.body();
+        let grant = self.chain.grant();
+        let fits = said.match_id == grant.match_id
+            && said.epoch == grant.epoch
+            && self.chain.head_at(said.plies) == Some(said.head);
+        let slot = &mut self.receipts[keeper.index()];
+        let more = slot.as_ref().is_none_or(|old| old.body().plies < said.plies);
+        if fits && more {
+            *slot = Some(held);
+        }
+        fits && more
+    }
+
+    /// Number of entries that a keeper is known to have on its disk: its receipts, and for a player its own entries,
+    /// each of which is a receipt for all before it.
+    #[must_use]
+    pub fn held_by(&self, keeper: Keeper) -> u16 {
+        let receipt = self.receipts[keeper.index()].as_ref().map_or(0, |held| held.body().plies);
+        let entries = self.chain.plies();
+        let own = match keeper {
+            Keeper::Player(seat) if entries > 0 && Seat::at(entries - 1) == seat => entries,
+            Keeper::Player(_) => entries.saturating_sub(1),
+            Keeper::Server => 0,
+        };
+        receipt.max(own)
+    }
+
+    /// What I hold, as a receipt to sign.
+    #[must_use]
+    pub fn held(&self) -> Held {
+        let Base { plies, head } = self.chain.head();
+        let grant = self.chain.grant();
+        Held { match_id: grant.match_id, epoch: grant.epoch, plies, head }
+    }
+
+    /// Who won and why; `None` while nothing decides it.
+    #[must_use]
+    pub fn verdict(&self) -> Option<Ruling> {
+        match &self.fouls {
+            [Some(_), Some(_)] => Some(Ruling::Void),
+            [Some(_), None] => Some(Ruling::Foul { by: Seat::X }),
+            [None, Some(_)] => Some(Ruling::Foul { by: Seat::O }),
+            [None, None] => self.chain.decided(),
+        }
+    }
+}
+
+/// One of the three that hold a match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Keeper {
+    /// A player's client.
+    Player(Seat),
+    /// The server.
+    Server,
+}
+
+impl Keeper {
+    const fn index(self) -> usize {
+        match self {
+            Self::Player(seat) => seat.index(),
+            Self::Server => 2,
+        }
+    }
+}
+
+/// The proof that two entries of one seat at one ply differ, if they do.
+fn foul(held: &Verified<Entry>, other: &Verified<Entry>) -> Option<Foul> {
+    let foul = Foul { first: held.signed().clone(), second: other.signed().clone() };
+    Evidence::proves(&foul).then_some(foul)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test should panic")]
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::fixture::{Players, entry_by, play};
+    use crate::model::statement::Act;
+    use crate::model::time::WallMs;
+
+    fn chain(players: &Players, moves: &[(u16, u16)]) -> Evidence {
+        let mut evidence = Evidence::new(players.grant()).unwrap();
+        for (row, col) in moves {
+            let entry = play(players, &evidence.chain, *row, *col);
+            let merge = evidence.merge(&[entry]);
+            assert_eq!(merge.refused, None);
+            evidence.take(&merge).unwrap();
+        }
+        evidence
+    }
+
+    #[test]
+    fn a_forked_ply_is_a_foul_of_its_author_whichever_came_first() {
+        let players = Players::new(1);
+        let honest = chain(&players, &[(1, 1), (2, 2)]);
+        let cheat = chain(&players, &[(1, 1), (2, 3)]);
+        for (mine, theirs) in [(&honest, &cheat), (&cheat, &honest)] {
+            let merge = mine.merge(&theirs.chain.entries_from(0));
+            assert_eq!(merge.relation, Relation::Forked);
+            let mut after = mine.clone();
+            after.take(&merge).unwrap();
+            assert_eq!(after.verdict(), Some(Ruling::Foul { by: Seat::O }));
+            assert_eq!(after.chain, mine.chain, "what was stored first stays");
+        }
+    }
+
+    #[test]
+    fn a_foul_outranks_a_won_board_and_two_fouls_are_void() {
+        let players = Players::new(2);
+        let won = chain(&players, &[(1, 1), (2, 1), (1, 2), (2, 2), (1, 3)]);
+        assert_eq!(won.verdict().unwrap().winner(), Some(Seat::X));
+        let other = chain(&players, &[(1, 1), (2, 1), (3, 3)]);
+        let mut after = won.clone();
+        after.take(&won.merge(&other.chain.entries_from(0))).unwrap();
+        assert_eq!(after.verdict(), Some(Ruling::Foul { by: Seat::X }));
+        let third = chain(&players, &[(1, 1), (3, 1)]);
+        let merge = after.merge(&third.chain.entries_from(0));
+        after.take(&merge).unwrap();
+        assert_eq!(after.verdict(), Some(Ruling::Void));
+    }
+
+    #[test]
+    fn spliced_skipped_and_foreign_entries_are_refused() {
+        let players = Players::new(3);
+        let mine = chain(&players, &[(1, 1)]);
+        let longer = chain(&players, &[(1, 1), (2, 2), (3, 3)]);
+        let skipped = mine.merge(&longer.chain.entries_from(2));
+        assert_eq!(skipped.refused, Some(Unplayable::Gap { want: 1 }));
+        let stranger = Players::new(4);
+        let foreign = mine.merge(&chain(&stranger, &[(1, 1)]).chain.entries_from(0));
+        assert!(foreign.adopt.is_empty());
+        assert!(foreign.fouls.is_empty(), "an entry of another match proves nothing");
+        let mut spliced = longer.chain.entry(1).unwrap().into_signed();
+        spliced.body.prev.0[0] ^= 1;
+        let spliced = mine.merge(&[Verified::from_disk(spliced)]);
+        assert_eq!(spliced.refused, Some(Unplayable::Unchained));
+    }
+
+    #[test]
+    fn resigning_decides_for_the_other_and_ends_the_chain() {
+        let players = Players::new(5);
+        let mut mine = chain(&players, &[(1, 1)]);
+        let resign = entry_by(&players, &mine.chain, Act::Resign, WallMs(1));
+        mine.take(&mine.merge(&[resign])).unwrap();
+        assert_eq!(mine.verdict(), Some(Ruling::Resigned { by: Seat::O }));
+        let more = play(&players, &mine.chain, 2, 2);
+        assert_eq!(mine.merge(&[more]).refused, Some(Unplayable::Over));
+    }
+
+    #[test]
+    fn an_entry_is_a_receipt_for_all_before_it() {
+        let players = Players::new(6);
+        let mut mine = chain(&players, &[(1, 1), (2, 2), (3, 3)]);
+        assert_eq!(mine.held_by(Keeper::Player(Seat::X)), 3);
+        assert_eq!(mine.held_by(Keeper::Player(Seat::O)), 2);
+        assert_eq!(mine.held_by(Keeper::Server), 0);
+        let held = Verified::from_disk(crate::model::sign::Signed::unsigned(mine.held()));
+        assert!(mine.receipt(Keeper::Player(Seat::O), held.clone()));
+        assert!(!mine.receipt(Keeper::Player(Seat::O), held), "the same again says nothing new");
+        assert_eq!(mine.held_by(Keeper::Player(Seat::O)), 3);
+    }
+
+    proptest! {
+        /// Two branches of one match: without a fork both orders of merging give one chain; with one, both find it.
+        #[test]
+        fn merging_commutes_and_finds_every_fork(
+            left in proptest::collection::vec((1u16..=3, 1u16..=3), 0..9),
+            right in proptest::collection::vec((1u16..=3, 1u16..=3), 0..9),
+        ) {
+            let players = Players::new(7);
+            let (a, b) = (legal(&players, &left), legal(&players, &right));
+            let (mut ab, mut ba) = (a.clone(), b.clone());
+            ab.take(&a.merge(&b.chain.entries_from(0))).unwrap();
+            ba.take(&b.merge(&a.chain.entries_from(0))).unwrap();
+            let shared = a.chain.plies().min(b.chain.plies());
+            let forked = a.chain.head_at(shared) != b.chain.head_at(shared);
+            prop_assert_eq!(ab.verdict().is_some_and(|ruling| matches!(ruling, Ruling::Foul { .. })), forked);
+            if forked {
+                prop_assert_eq!(ab.verdict(), ba.verdict());
+            } else {
+                prop_assert_eq!(&ab.chain, &ba.chain);
+                prop_assert_eq!(ab.chain.plies(), a.chain.plies().max(b.chain.plies()));
+            }
+        }
+    }
+
+    /// The chain of those of `moves` that are legal.
+    fn legal(players: &Players, moves: &[(u16, u16)]) -> Evidence {
+        let mut evidence = Evidence::new(players.grant()).unwrap();
+        for (row, col) in moves {
+            let Ok(play) = evidence.chain.game().read(&[&row.to_string(), &col.to_string()]) else { continue };
+            let entry = entry_by(players, &evidence.chain, Act::Play(play), WallMs(0));
+            let merge = evidence.merge(&[entry]);
+            evidence.take(&merge).unwrap();
+        }
+        evidence
+    }
+}

@@ -1,0 +1,190 @@
+//! Names and numbers: one newtype an id.
+//!
+//! Everything random is 128 bits and never reissued, so nothing here assumes that this engine is the only one in
+//! the world.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Fixed bytes that serialise as one blob and print as hex.
+macro_rules! bytes_id {
+    ($(#[$doc:meta])* $name:ident, $len:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub [u8; $len]);
+
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                serde_bytes::ByteArray::new(self.0).serialize(to)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                serde_bytes::ByteArray::<$len>::deserialize(from).map(|bytes| Self(bytes.into_array()))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.iter().try_for_each(|byte| write!(to, "{byte:02x}"))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(to, "{}(", stringify!($name))?;
+                self.0.iter().take(4).try_for_each(|byte| write!(to, "{byte:02x}"))?;
+                write!(to, ")")
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = BadId;
+
+            fn from_str(text: &str) -> Result<Self, BadId> {
+                let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(text.as_bytes()).map_err(|_| BadId)?;
+                bytes.try_into().map(Self).map_err(|_| BadId)
+            }
+        }
+    };
+}
+
+pub(crate) use bytes_id;
+
+/// The text is not the hexadecimal form of an id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an id: hexadecimal digits of the right number are needed")]
+pub struct BadId;
+
+bytes_id!(
+    /// One account, for good; the name on it is for people.
+    UserId, 16
+);
+bytes_id!(
+    /// One match.
+    MatchId, 16
+);
+bytes_id!(
+    /// One login on one device; outlives connections.
+    SessionId, 16
+);
+bytes_id!(
+    /// One open invitation.
+    InviteId, 16
+);
+
+/// One start of a client process, drawn at random, so that request numbers may begin at 1 each time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Run(pub u64);
+
+/// The number of a request within one [`Run`], from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RequestSeq(pub u64);
+
+/// One connection of this run of the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnId(pub u64);
+
+/// The number of a fact in the journal, from 1; 0 is "before the first".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Lsn(pub u64);
+
+impl Lsn {
+    /// The number `facts` later.
+    #[must_use]
+    pub const fn plus(self, facts: u64) -> Self {
+        Self(self.0 + facts)
+    }
+}
+
+/// One run of the server: a number that grows by one at each start, and 8 random bytes that tell apart two runs that
+/// got the same number (a state directory restored from a copy).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Boot {
+    /// From 1.
+    pub number: u64,
+    /// Drawn at start.
+    pub nonce: u64,
+}
+
+/// A player's name: 1–32 of `[A-Za-z0-9_.-]`, unique without case.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Name(String);
+
+/// A [`Name`] folded to lower case: the form that must be unique.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct NameKey(String);
+
+/// The text cannot be a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a name is 1 to 32 of the letters A-Z a-z, digits, '_', '.' and '-'")]
+pub struct BadName;
+
+impl Name {
+    /// Checks the length and the letters.
+    ///
+    /// # Errors
+    /// [`BadName`] for an empty or too long text, or any other letter.
+    pub fn new(text: &str) -> Result<Self, BadName> {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+        if (1..=super::limits::NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(allowed) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(BadName)
+        }
+    }
+
+    /// As typed.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The form that must be unique.
+    #[must_use]
+    pub fn key(&self) -> NameKey {
+        NameKey(self.0.to_ascii_lowercase())
+    }
+}
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        Self::new(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(to, "{:?}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_short_plain_and_unique_without_case() {
+        assert_eq!(Name::new("Alice").unwrap().key(), Name::new("aLICE").unwrap().key());
+        for bad in ["", "a b", "x;y", "tab\t", "line\n", "\u{1b}[31m", "ａｄｍｉｎ", &"x".repeat(33)] {
+            assert_eq!(Name::new(bad), Err(BadName), "{bad:?}");
+        }
+        assert!(Name::new(&"x".repeat(32)).is_ok());
+    }
+
+    #[test]
+    fn ids_print_and_parse_as_hex() {
+        let id = MatchId([0xab; 16]);
+        assert_eq!(id.to_string().parse::<MatchId>(), Ok(id));
+        assert_eq!("ab".parse::<MatchId>(), Err(BadId));
+    }
+}

@@ -1,0 +1,232 @@
+//! A grant and the hash-chained entries played under it.
+//!
+//! Invariant: the entries are chained, alternate, and every one is legal, so the position is always the game replayed.
+//! An entry is kept as its act, time and signature; its place in the chain gives the rest.
+
+use serde::{Deserialize, Serialize};
+
+use super::games::{Game, Illegal, Outcome, Seat, UnknownGame};
+use super::key::{Hash, Signature};
+use super::limits::PLIES_MAX;
+use super::sign::{self, Signed, Verified};
+use super::statement::{Act, Base, Entry, Grant, Ruling};
+use super::time::WallMs;
+
+/// The history of one match, as one keeper holds it.
+#[derive(Clone, Debug)]
+pub struct Transcript {
+    grant: Grant,
+    links: Vec<Link>,
+    head: Hash,
+    game: Box<dyn Game>,
+    resigned: Option<Seat>,
+}
+
+/// What the place in the chain does not say about an entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// What was done.
+    pub act: Act,
+    /// The player's word for when.
+    pub at: WallMs,
+    /// The player's signature over the whole entry.
+    pub signature: Signature,
+}
+
+/// Why an entry cannot be the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unplayable {
+    /// It belongs to another match, or an older or newer grant of it.
+    #[error("that entry belongs to another match")]
+    OtherMatch,
+    /// It is not the next ply.
+    #[error("{want} entries are held, so the next one is ply {want}")]
+    Gap {
+        /// The ply that can be taken.
+        want: u16,
+    },
+    /// The other seat acts at this ply.
+    #[error("it is not your turn")]
+    NotYourTurn,
+    /// Its `prev` is not the head.
+    #[error("that entry does not follow the last one")]
+    Unchained,
+    /// The match is decided.
+    #[error("the game is over")]
+    Over,
+    /// The rules are against it.
+    #[error("{0}")]
+    Illegal(#[from] Illegal),
+}
+
+impl Transcript {
+    /// The start of a match.
+    ///
+    /// # Errors
+    /// [`UnknownGame`] if the grant's rules are not known here.
+    pub fn new(grant: Grant) -> Result<Self, UnknownGame> {
+        let game = grant.game.start()?;
+        let head = sign::hash(&grant.server, &grant);
+        Ok(Self { grant, links: Vec::new(), head, game, resigned: None })
+    }
+
+    /// The grant it is played under.
+    #[must_use]
+    pub const fn grant(&self) -> &Grant {
+        &self.grant
+    }
+
+    /// Number of entries; also the ply of the next one.
+    #[must_use]
+    pub fn plies(&self) -> u16 {
+        u16::try_from(self.links.len()).expect("no entry past PLIES_MAX is ever taken")
+    }
+
+    /// How many entries there are and the hash of the last.
+    #[must_use]
+    pub fn head(&self) -> Base {
+        Base { plies: self.plies(), head: self.head }
+    }
+
+    /// Whose entry is next; `None` when the match is decided.
+    #[must_use]
+    pub fn turn(&self) -> Option<Seat> {
+        self.decided().is_none().then(|| Seat::at(self.plies()))
+    }
+
+    /// The position.
+    #[must_use]
+    pub fn game(&self) -> &dyn Game {
+        self.game.as_ref()
+    }
+
+    /// How the chain decides the match, by the rules or by resigning.
+    #[must_use]
+    pub fn decided(&self) -> Option<Ruling> {
+        let by_rules = || self.game.outcome().map(|outcome| Ruling::Board { outcome });
+        self.resigned.map(|by| Ruling::Resigned { by }).or_else(by_rules)
+    }
+
+    /// The stored parts of the entries, in order.
+    #[must_use]
+    pub fn links(&self) -> &[Link] {
+        &self.links
+    }
+
+    /// The entry that comes next if its lawful author does `act`.
+    #[must_use]
+    pub fn next_entry(&self, act: Act, at: WallMs) -> Entry {
+        self.entry_after(self.plies(), self.head, act, at)
+    }
+
+    /// Whether `entry` can be the next one; changes nothing.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub fn check(&self, entry: &Entry) -> Result<(), Unplayable> {
+        self.clone().push(&Verified::from_disk(Signed::unsigned(entry.clone())))
+    }
+
+    /// Takes the next entry; on an error nothing has changed.
+    ///
+    /// # Errors
+    /// Why it cannot be the next one.
+    pub fn push(&mut self, entry: &Verified<Entry>) -> Result<(), Unplayable> {
+        let Signed { body, signature } = entry.signed();
+        if body.match_id != self.grant.match_id || body.epoch != self.grant.epoch {
+            return Err(Unplayable::OtherMatch);
+        }
+        if body.ply != self.plies() {
+            return Err(Unplayable::Gap { want: self.plies() });
+        }
+        if body.seat != Seat::at(body.ply) {
+            return Err(Unplayable::NotYourTurn);
+        }
+        if body.prev != self.head {
+            return Err(Unplayable::Unchained);
+        }
+        self.take(Link { act: body.act.clone(), at: body.at, signature: *signature })
+    }
+
+    /// Takes the next entry in its stored form, which must have been checked before it was stored.
+    ///
+    /// # Errors
+    /// [`Unplayable::Over`] or [`Unplayable::Illegal`]: the files are not what was written.
+    pub fn take(&mut self, link: Link) -> Result<(), Unplayable> {
+        if self.decided().is_some() || self.plies() >= PLIES_MAX {
+            return Err(Unplayable::Over);
+        }
+        let seat = Seat::at(self.plies());
+        match &link.act {
+            Act::Play(play) => self.game.apply(seat, play)?,
+            Act::Resign => self.resigned = Some(seat),
+        }
+        let entry = self.entry_after(self.plies(), self.head, link.act.clone(), link.at);
+        self.head = sign::hash(&self.grant.server, &entry);
+        self.links.push(link);
+        Ok(())
+    }
+
+    /// The entries from `ply` on, whole.
+    #[must_use]
+    pub fn entries_from(&self, ply: u16) -> Vec<Verified<Entry>> {
+        let mut prev = sign::hash(&self.grant.server, &self.grant);
+        let mut entries = Vec::new();
+        for (index, link) in (0..).zip(&self.links) {
+            let body = self.entry_after(index, prev, link.act.clone(), link.at);
+            if index + 1 < self.plies() {
+                prev = sign::hash(&self.grant.server, &body);
+            }
+            if index >= ply {
+                entries.push(Verified::from_disk(Signed { body, signature: link.signature }));
+            }
+        }
+        entries
+    }
+
+    /// The entry at `ply`, whole.
+    #[must_use]
+    pub fn entry(&self, ply: u16) -> Option<Verified<Entry>> {
+        self.entries_from(ply).into_iter().next()
+    }
+
+    /// The head after `plies` entries; `None` if there are fewer.
+    #[must_use]
+    pub fn head_at(&self, plies: u16) -> Option<Hash> {
+        if plies == self.plies() {
+            return Some(self.head);
+        }
+        self.entry(plies).map(|entry| entry.body().prev)
+    }
+
+    /// The position after `plies` entries, with the last move's cell; for showing.
+    #[must_use]
+    pub fn position_at(&self, plies: u16) -> Box<dyn Game> {
+        let mut game = self.grant.game.start().expect("the game was known when this was made");
+        for (ply, link) in (0..plies).zip(&self.links) {
+            if let Act::Play(play) = &link.act {
+                game.apply(Seat::at(ply), play).expect("every entry held is legal");
+            }
+        }
+        game
+    }
+
+    fn entry_after(&self, ply: u16, prev: Hash, act: Act, at: WallMs) -> Entry {
+        let Grant { match_id, epoch, .. } = self.grant;
+        Entry { match_id, epoch, ply, seat: Seat::at(ply), act, prev, at }
+    }
+}
+
+impl PartialEq for Transcript {
+    fn eq(&self, other: &Self) -> bool {
+        self.grant == other.grant && self.links == other.links && self.head == other.head
+    }
+}
+
+/// True when a decided outcome is a draw; used where only the rules can draw.
+impl From<Outcome> for Ruling {
+    fn from(outcome: Outcome) -> Self {
+        Self::Board { outcome }
+    }
+}

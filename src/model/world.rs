@@ -1,0 +1,462 @@
+//! A whole world in one thread, for tests of the model: the real engine, real players, a disk that loses what was not
+//! flushed, links that break, processes that die. Every step is drawn from a seed.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+use super::client::command::Typed;
+use super::client::event::{Event, MoveState};
+use super::client::player::{self, Player};
+use super::client::record::{MatchRecord, UserFiles, Write};
+use super::engine::{Effect, Engine, Hashed, Hashing, Input, JobId, Settings};
+use super::event::LinkEnd;
+use super::fact::Fact;
+use super::games::GameSpec;
+use super::id::{Boot, ConnId, Lsn, MatchId, Name};
+use super::key::{PublicKey, SecretKey, ServerId, Signature};
+use super::message::{ToClient, ToServer, Welcome};
+use super::password::{Password, PasswordHash};
+use super::replay::Replay;
+use super::sign::Signed;
+use super::state::State;
+use super::statement::Resume;
+use super::time::{Now, WallMs};
+
+/// A server and some clients.
+pub(crate) struct World {
+    pub(crate) random: ChaCha8Rng,
+    pub(crate) now: Now,
+    server_key: SecretKey,
+    pub(crate) engine: Option<Engine>,
+    /// Facts given to the journal, and how many of them are on disk.
+    journal: Vec<Fact>,
+    durable: usize,
+    jobs: VecDeque<(JobId, Hashing)>,
+    next_conn: u64,
+    boots: u64,
+    pub(crate) clients: Vec<Client>,
+}
+
+/// A client process and its disk.
+pub(crate) struct Client {
+    name: Name,
+    pub(crate) player: Player,
+    files: UserFiles,
+    opened: bool,
+    conn: Option<Conn>,
+    up: VecDeque<ToServer>,
+    down: VecDeque<ToClient>,
+    pub(crate) shown: Vec<Event>,
+}
+
+#[derive(Clone, Copy)]
+struct Conn {
+    id: ConnId,
+    nonce: [u8; 16],
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, clients: usize) -> Self {
+        let mut world = Self {
+            random: ChaCha8Rng::seed_from_u64(seed),
+            now: Now(0),
+            server_key: SecretKey::from_seed(&[9; 32]),
+            engine: None,
+            journal: Vec::new(),
+            durable: 0,
+            jobs: VecDeque::new(),
+            next_conn: 0,
+            boots: 0,
+            clients: Vec::new(),
+        };
+        world.start_server();
+        for number in 0..clients {
+            let name = Name::new(&format!("p{number}")).unwrap();
+            let device = SecretKey::from_seed(&[u8::try_from(number).unwrap() + 50; 32]);
+            let files = UserFiles { device, session: None, offers: Vec::new(), matches: Vec::new() };
+            let player = Player::new(world.now, world.seed());
+            let (up, down) = (VecDeque::new(), VecDeque::new());
+            world.clients.push(Client { name, player, files, opened: false, conn: None, up, down, shown: Vec::new() });
+            world.drain_client(number);
+        }
+        world
+    }
+
+    pub(crate) fn server(&self) -> ServerId {
+        ServerId::of(&self.server_key.public())
+    }
+
+    fn seed(&mut self) -> [u8; 32] {
+        let mut seed = [0; 32];
+        self.random.fill_bytes(&mut seed);
+        seed
+    }
+
+    /// Starts the server on what its disk holds.
+    pub(crate) fn start_server(&mut self) {
+        let state = self.recovered();
+        let lsn = Lsn(self.durable as u64);
+        self.boots += 1;
+        let mut engine = Engine::new(Settings::default(), self.server(), state, lsn, self.seed());
+        engine.handle(self.now, WallMs(self.now.0), Input::Booted(Boot { number: self.boots, nonce: self.boots }));
+        self.engine = Some(engine);
+        self.drain_engine();
+    }
+
+    /// The state that the facts on disk give, through a snapshot on the way.
+    pub(crate) fn recovered(&self) -> State {
+        let mut state = State::default();
+        let half = self.durable / 2;
+        for fact in &self.journal[..half] {
+            state.apply(fact).unwrap();
+        }
+        let mut copy = State::default();
+        for piece in state.pieces() {
+            let bytes = postcard::to_allocvec(&piece).unwrap();
+            copy.absorb(postcard::from_bytes(&bytes).unwrap()).unwrap();
+        }
+        for fact in &self.journal[half..self.durable] {
+            let bytes = postcard::to_allocvec(fact).unwrap();
+            copy.apply(&postcard::from_bytes(&bytes).unwrap()).unwrap();
+        }
+        copy.forget_retired();
+        copy
+    }
+
+    /// Kills the server: what was not flushed is gone, every connection breaks.
+    pub(crate) fn kill_server(&mut self) {
+        self.engine = None;
+        self.journal.truncate(self.durable);
+        self.jobs.clear();
+        for number in 0..self.clients.len() {
+            self.break_link(number);
+        }
+    }
+
+    /// Kills a client and starts it again on what its disk holds.
+    pub(crate) fn restart_client(&mut self, number: usize) {
+        self.close_at_server(number);
+        let player = Player::new(self.now, self.seed());
+        let client = &mut self.clients[number];
+        (client.player, client.conn) = (player, None);
+        client.up.clear();
+        client.down.clear();
+        client.opened = false;
+        if client.files.session.is_some() {
+            client.opened = true;
+            let (name, files) = (client.name.clone(), Ok(Box::new(client.files.clone())));
+            let input = player::Input::UserOpened { name, files };
+            client.player.handle(self.now, WallMs(self.now.0), input);
+        }
+        self.drain_client(number);
+    }
+
+    /// Breaks a client's connection; both ends hear of it.
+    pub(crate) fn break_link(&mut self, number: usize) {
+        self.close_at_server(number);
+        let client = &mut self.clients[number];
+        if client.conn.take().is_some() {
+            client.up.clear();
+            client.down.clear();
+            client.player.handle(self.now, WallMs(self.now.0), player::Input::Lost);
+            self.drain_client(number);
+        }
+    }
+
+    fn close_at_server(&mut self, number: usize) {
+        if let Some(conn) = self.clients[number].conn {
+            self.tell_engine(Input::Closed { conn: conn.id, end: LinkEnd::Reset });
+        }
+    }
+
+    pub(crate) fn type_in(&mut self, number: usize, typed: Typed) {
+        let client = &mut self.clients[number];
+        client.player.handle(self.now, WallMs(self.now.0), player::Input::Typed(typed));
+        self.drain_client(number);
+    }
+
+    /// Adds and logs in every client.
+    pub(crate) fn log_in_all(&mut self) {
+        for number in 0..self.clients.len() {
+            let name = self.clients[number].name.clone();
+            let password = Password::new("correct horse").unwrap();
+            self.type_in(number, Typed::AddUser(name.clone(), password.clone()));
+            self.type_in(number, Typed::Login(name, password));
+        }
+        self.settle();
+    }
+
+    /// Seats clients 0 and 1 in a match.
+    pub(crate) fn seat(&mut self) {
+        let to = self.clients[1].name.clone();
+        self.type_in(0, Typed::Begin(to, GameSpec::named("tictactoe").unwrap()));
+        self.settle();
+        self.type_in(1, Typed::Accept(None));
+        self.settle();
+    }
+
+    /// Lets everything happen that can, in a fixed order, with time moving to whatever is due within `horizon`.
+    pub(crate) fn settle(&mut self) {
+        let end = self.now + Duration::from_secs(8);
+        loop {
+            while self.step_any() {}
+            let due = self.poll_timeout();
+            if due > end {
+                break;
+            }
+            self.pass(due);
+            if !self.is_busy() && self.now >= end - Duration::from_secs(7) {
+                break;
+            }
+        }
+    }
+
+    fn is_busy(&self) -> bool {
+        self.durable < self.journal.len()
+            || !self.jobs.is_empty()
+            || self.clients.iter().any(|client| {
+                !client.up.is_empty()
+                    || !client.down.is_empty()
+                    || !client.player.is_idle()
+                    || (client.conn.is_none() && self.engine.is_some())
+            })
+    }
+
+    fn poll_timeout(&self) -> Now {
+        let clients = self.clients.iter().map(|client| client.player.poll_timeout());
+        let engine = self.engine.as_ref().map(Engine::poll_timeout);
+        clients.chain(engine).min().unwrap_or(Now::NEVER)
+    }
+
+    /// Moves time to `due`.
+    pub(crate) fn pass(&mut self, due: Now) {
+        self.now = self.now.max(due);
+        for number in 0..self.clients.len() {
+            self.clients[number].player.handle_timeout(self.now, WallMs(self.now.0));
+            self.drain_client(number);
+        }
+        if let Some(engine) = &mut self.engine {
+            engine.handle_timeout(self.now, WallMs(self.now.0));
+        }
+        self.drain_engine();
+    }
+
+    /// One thing that can happen without time passing, the first in a fixed order; whether there was one.
+    fn step_any(&mut self) -> bool {
+        self.flush() || self.hash() || (0..self.clients.len()).any(|number| self.deliver_up(number) || self.deliver_down(number))
+    }
+
+    /// One thing that can happen, drawn at random.
+    pub(crate) fn step_random(&mut self) {
+        let clients = self.clients.len();
+        let number = self.draw(clients);
+        match self.draw(5) {
+            0 => drop(self.flush()),
+            1 => drop(self.hash()),
+            2 => drop(self.deliver_up(number)),
+            3 => drop(self.deliver_down(number)),
+            _ => {
+                let due = self.poll_timeout().min(self.now + Duration::from_millis(100));
+                self.pass(due);
+            }
+        }
+    }
+
+    pub(crate) fn draw(&mut self, below: usize) -> usize {
+        usize::try_from(self.random.next_u32()).unwrap() % below
+    }
+
+    pub(crate) fn flush(&mut self) -> bool {
+        let more = self.durable < self.journal.len();
+        self.durable = self.journal.len();
+        if more {
+            self.tell_engine(Input::Flushed(Lsn(self.durable as u64)));
+        }
+        more
+    }
+
+    /// Delivers whatever waits, but flushes nothing.
+    pub(crate) fn deliver_all_but_the_disk(&mut self) {
+        while self.hash() || (0..self.clients.len()).any(|number| self.deliver_up(number) || self.deliver_down(number)) {}
+    }
+
+    /// An input from outside.
+    pub(crate) fn tell(&mut self, input: Input) {
+        self.tell_engine(input);
+    }
+
+    fn hash(&mut self) -> bool {
+        let Some((job, hashing)) = self.jobs.pop_front() else { return false };
+        // Any reversible mark will do for a hash here.
+        let mark = |password: &Password| PasswordHash::new(format!("hash of {}", password.expose()));
+        let done = match hashing {
+            Hashing::Make(password) => Hashed::Made(mark(&password)),
+            Hashing::Verify { password, against } if against == Some(mark(&password)) => Hashed::Right,
+            Hashing::Change { old, against, new } if against == mark(&old) => Hashed::Made(mark(&new)),
+            Hashing::Verify { .. } | Hashing::Change { .. } => Hashed::Wrong,
+        };
+        self.tell_engine(Input::Hashed { job, done });
+        true
+    }
+
+    fn deliver_up(&mut self, number: usize) -> bool {
+        let client = &mut self.clients[number];
+        let (Some(Conn { id: conn, nonce }), Some(message)) = (client.conn, client.up.pop_front()) else { return false };
+        let server = self.server();
+        let input = match message {
+            ToServer::Resume(request) => {
+                let (session, signature) = (request.session, request.signature);
+                self.tell_engine(Input::Resume { conn, request });
+                let device = self.clients[number].files.device.public();
+                let signed = Signed { body: Resume { session, nonce, exporter: [0; 32] }, signature };
+                Input::ResumeChecked { conn, good: signed.verify(&device, &server).is_ok() }
+            }
+            ToServer::Request { seq, command } => Input::Request { conn, seq, command },
+            ToServer::Have(have) => Input::Have { conn, have },
+            ToServer::Entries(some) => {
+                let keys = self.keys(some.match_id);
+                let verify = |entry: Signed<_>| match_key(&keys, &entry).and_then(|key| entry.verify(&key, &server).ok());
+                let entries = some.entries.into_iter().filter_map(verify).collect();
+                Input::Entries { conn, match_id: some.match_id, entries }
+            }
+            ToServer::Held(held) => {
+                let keys = self.keys(held.body.match_id);
+                let good = keys.and_then(|keys| keys.into_iter().find_map(|key| held.clone().verify(&key, &server).ok()));
+                let Some(held) = good else { return true };
+                Input::Held { conn, held }
+            }
+            ToServer::Stored { match_id, ruling } => Input::Stored { conn, match_id, ruling },
+            ToServer::Ping(ping) => {
+                self.clients[number].down.push_back(ToClient::Pong(ping));
+                return true;
+            }
+            ToServer::Hello(_) | ToServer::Pong(_) | ToServer::Evidence(_) => return true,
+        };
+        self.tell_engine(input);
+        true
+    }
+
+    fn keys(&self, match_id: MatchId) -> Option<[PublicKey; 2]> {
+        Some(self.engine.as_ref()?.state().game(match_id)?.grant().keys)
+    }
+
+    fn deliver_down(&mut self, number: usize) -> bool {
+        let client = &mut self.clients[number];
+        let Some(message) = client.down.pop_front() else { return false };
+        client.player.handle(self.now, WallMs(self.now.0), player::Input::Message(Box::new(message)));
+        self.drain_client(number);
+        true
+    }
+
+    fn tell_engine(&mut self, input: Input) {
+        if let Some(engine) = &mut self.engine {
+            engine.handle(self.now, WallMs(self.now.0), input);
+            self.drain_engine();
+        }
+    }
+
+    fn drain_engine(&mut self) {
+        let server = self.server();
+        while let Some(effect) = self.engine.as_mut().and_then(Engine::poll_effect) {
+            match effect {
+                Effect::Append(facts) => self.journal.extend(facts),
+                Effect::Hash { job, hashing } => self.jobs.push_back((job, hashing)),
+                Effect::Send { conn, mut message } => {
+                    message.seal(&self.server_key, &server);
+                    let to = self.clients.iter_mut().find(|client| client.conn.is_some_and(|open| open.id == conn));
+                    to.into_iter().for_each(|client| client.down.push_back((*message).clone()));
+                }
+                Effect::CheckResume { .. } | Effect::Pace { .. } | Effect::Log(_) | Effect::Close { .. } => {}
+            }
+        }
+    }
+
+    fn drain_client(&mut self, number: usize) {
+        while let Some(effect) = self.clients[number].player.poll_effect() {
+            match effect {
+                player::Effect::Dial(dial) => {
+                    let input = self.dial(number, dial);
+                    self.clients[number].player.handle(self.now, WallMs(self.now.0), input);
+                }
+                player::Effect::Write(write) => self.clients[number].write(write),
+                player::Effect::Send(message) => self.clients[number].up.push_back(*message),
+                player::Effect::Show(event) => self.clients[number].shown.push(*event),
+                player::Effect::OpenUser(name) => {
+                    let client = &mut self.clients[number];
+                    client.opened = true;
+                    let files = Ok(Box::new(client.files.clone()));
+                    client.player.handle(self.now, WallMs(self.now.0), player::Input::UserOpened { name, files });
+                }
+                player::Effect::Drop => {
+                    self.close_at_server(number);
+                    self.clients[number].conn = None;
+                }
+                player::Effect::Abandon(_) | player::Effect::Adopt(_) | player::Effect::CloseUser => {}
+            }
+        }
+    }
+
+    fn dial(&mut self, number: usize, dial: super::client::supervisor::DialId) -> player::Input {
+        if self.engine.is_none() {
+            return player::Input::Failed { dial, why: "refused".to_owned() };
+        }
+        self.next_conn += 1;
+        let conn = Conn { id: ConnId(self.next_conn), nonce: [u8::try_from(self.next_conn % 251).unwrap(); 16] };
+        let client = &mut self.clients[number];
+        client.conn = Some(conn);
+        client.up.clear();
+        client.down.clear();
+        let run = client.player.hello(1, 1).run;
+        self.tell_engine(Input::Opened { conn: conn.id, ip: IpAddr::V4(Ipv4Addr::LOCALHOST), run });
+        let key = self.server_key.public();
+        let welcome = Box::new(Welcome { version: 1, key, proof: Signature::EMPTY, nonce: conn.nonce });
+        player::Input::Ready { dial, welcome, exporter: [0; 32] }
+    }
+}
+
+impl Client {
+    fn write(&mut self, write: Write) {
+        match write {
+            Write::Session(session) => self.files.session = session,
+            Write::Offers(offers) => self.files.offers = offers,
+            Write::Open { record, .. } => self.files.matches.push(vec![*record]),
+            Write::Append { match_id, records } => self.file(match_id).extend(records),
+        }
+    }
+
+    fn file(&mut self, match_id: MatchId) -> &mut Vec<MatchRecord> {
+        let is = |file: &&mut Vec<MatchRecord>| {
+            matches!(&file[0], MatchRecord::Opened { grant, .. } if grant.body.match_id == match_id)
+        };
+        self.files.matches.iter_mut().find(is).expect("a file is opened before it is appended to")
+    }
+
+    /// Moves shown as acknowledged: match, ply, who, where.
+    pub(crate) fn acknowledged(&self) -> BTreeMap<(String, u16), (String, Option<u16>, Option<u16>)> {
+        let mut moves = BTreeMap::new();
+        for event in &self.shown {
+            if let Event::Move { match_id, ply, by, row, col, acknowledged: true, .. } = event {
+                moves.insert((match_id.clone(), *ply), (by.clone(), *row, *col));
+            }
+        }
+        moves
+    }
+
+    /// Plies of own moves shown as kept.
+    pub(crate) fn kept(&self) -> Vec<u16> {
+        let kept = |event: &Event| match event {
+            Event::Move { ply, state: MoveState::Kept, .. } => Some(*ply),
+            _ => None,
+        };
+        self.shown.iter().filter_map(kept).collect()
+    }
+}
+
+fn match_key(keys: &Option<[PublicKey; 2]>, entry: &Signed<super::statement::Entry>) -> Option<PublicKey> {
+    keys.map(|keys| keys[entry.body.seat.index()])
+}
+

@@ -1,0 +1,1 @@
+//! Listening, dialling and TLS, through `trait Net`.
