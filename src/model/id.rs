@@ -7,8 +7,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Fixed bytes that serialise as one blob and print as hex.
-macro_rules! bytes_id {
+/// Fixed bytes that serialise as one blob; the text form is left to the type. Wants `fmt` and serde's traits in scope.
+macro_rules! bytes_blob {
     ($(#[$doc:meta])* $name:ident, $len:literal) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,12 +26,6 @@ macro_rules! bytes_id {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.iter().try_for_each(|byte| write!(to, "{byte:02x}"))
-            }
-        }
-
         impl fmt::Debug for $name {
             fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
                 write!(to, "{}(", stringify!($name))?;
@@ -39,19 +33,32 @@ macro_rules! bytes_id {
                 write!(to, ")")
             }
         }
+    };
+}
+
+/// Fixed bytes that serialise as one blob and print as hex.
+macro_rules! bytes_id {
+    ($(#[$doc:meta])* $name:ident, $len:literal) => {
+        crate::model::id::bytes_blob!($(#[$doc])* $name, $len);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.iter().try_for_each(|byte| write!(to, "{byte:02x}"))
+            }
+        }
 
         impl std::str::FromStr for $name {
-            type Err = BadId;
+            type Err = crate::model::id::BadId;
 
-            fn from_str(text: &str) -> Result<Self, BadId> {
-                let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(text.as_bytes()).map_err(|_| BadId)?;
-                bytes.try_into().map(Self).map_err(|_| BadId)
+            fn from_str(text: &str) -> Result<Self, crate::model::id::BadId> {
+                let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(text.as_bytes()).map_err(|_| crate::model::id::BadId)?;
+                bytes.try_into().map(Self).map_err(|_| crate::model::id::BadId)
             }
         }
     };
 }
 
-pub(crate) use bytes_id;
+pub(crate) use {bytes_blob, bytes_id};
 
 /// The text is not the hexadecimal form of an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

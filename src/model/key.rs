@@ -1,12 +1,14 @@
 //! Keys, signatures and hashes. All are Ed25519 and SHA-256; verification is strict.
 
 use std::fmt;
+use std::str::FromStr;
 
+use data_encoding::{BASE32_NOPAD, BASE32_NOPAD_NOCASE};
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::id::{BadId, bytes_id};
+use super::id::{bytes_blob, bytes_id};
 
 bytes_id!(
     /// The public half of a key.
@@ -21,9 +23,16 @@ bytes_id!(
     Signature, 64
 );
 
-/// SHA-256 of the server key's public half: what clients pin. It is written in base32, lower case.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ServerId(pub [u8; 32]);
+bytes_blob!(
+    /// SHA-256 of the server key's public half: what clients pin. Its text form is 52 letters of lower-case base32
+    /// without padding.
+    ServerId, 32
+);
+
+/// The text is not the base32 form of a server id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a server id: 52 of the letters a-z and the digits 2-7 are needed")]
+pub struct BadServerId;
 
 /// A private key; wiped when dropped, never printed.
 #[derive(Clone)]
@@ -95,34 +104,17 @@ impl ServerId {
 
 impl fmt::Display for ServerId {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        to.write_str(&data_encoding::BASE32_NOPAD.encode(&self.0).to_ascii_lowercase())
+        to.write_str(&BASE32_NOPAD.encode(&self.0).to_ascii_lowercase())
     }
 }
 
-impl fmt::Debug for ServerId {
-    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(to, "ServerId({self})")
-    }
-}
+impl FromStr for ServerId {
+    type Err = BadServerId;
 
-impl std::str::FromStr for ServerId {
-    type Err = BadId;
-
-    fn from_str(text: &str) -> Result<Self, BadId> {
-        let bytes = data_encoding::BASE32_NOPAD.decode(text.to_ascii_uppercase().as_bytes()).map_err(|_| BadId)?;
-        bytes.try_into().map(Self).map_err(|_| BadId)
-    }
-}
-
-impl Serialize for ServerId {
-    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        serde_bytes::ByteArray::new(self.0).serialize(to)
-    }
-}
-
-impl<'de> Deserialize<'de> for ServerId {
-    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        serde_bytes::ByteArray::<32>::deserialize(from).map(|bytes| Self(bytes.into_array()))
+    /// Takes upper case too: people read ids aloud and type them.
+    fn from_str(text: &str) -> Result<Self, BadServerId> {
+        let bytes = BASE32_NOPAD_NOCASE.decode(text.as_bytes()).map_err(|_| BadServerId)?;
+        bytes.try_into().map(Self).map_err(|_| BadServerId)
     }
 }
 
@@ -150,5 +142,20 @@ mod tests {
     fn a_secret_key_never_prints_itself() {
         let key = SecretKey::from_seed(&[0x5a; 32]);
         assert!(!format!("{key:?}").contains("5a5a5a"));
+    }
+
+    #[test]
+    fn the_id_is_the_hash_of_the_public_key() {
+        let text = ServerId::of(&PublicKey([0; 32])).to_string();
+        assert_eq!(text, "mzuhvlpymk6xo3epygfy5h4oeaejofefn3rdhm4qfjmr2dk7fesq");
+    }
+
+    #[test]
+    fn other_texts_are_no_server_id() {
+        let good = ServerId([255; 32]).to_string();
+        let last_bits_set = format!("{}7", &good[..51]);
+        for bad in ["", "k7", &good[..51], &format!("{good}a"), &format!("{}1", &good[..51]), &last_bits_set] {
+            assert_eq!(bad.parse::<ServerId>(), Err(BadServerId), "{bad:?}");
+        }
     }
 }

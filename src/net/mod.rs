@@ -1,1 +1,16 @@
-//! Listening, dialling and TLS, through `trait Net`.
+//! Listening, dialling and TLS, through `trait Net`; who a server is, and whom a client trusts.
+//!
+//! What must hold: nothing here logs or prints, it returns facts and errors; a private key is never written over,
+//! never readable by others and never printed; no connection is handed up before its handshake named `rejoin/1` on
+//! both sides. The crypto provider is an argument everywhere, never global to the process.
+
+pub mod address;
+pub mod certificate;
+pub mod ed25519;
+pub mod host;
+pub mod keys;
+pub mod known;
+mod private_file;
+pub mod seam;
+pub mod tls;
+pub mod trust;

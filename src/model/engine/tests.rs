@@ -41,8 +41,8 @@ fn what_was_acknowledged_is_never_lost_or_changed_whoever_dies_when() {
                     world.break_link(number);
                 }
                 3 => {
-                    let number = world.draw(2);
-                    world.type_in(number, [Typed::End, Typed::Leave, Typed::Rematch][number + world.draw(2)].clone());
+                    let (number, which) = (world.draw(2), world.draw(3));
+                    world.type_in(number, [Typed::End, Typed::Leave, Typed::Rematch][which].clone());
                 }
                 4..=9 => {
                     let number = world.draw(2);

@@ -177,8 +177,8 @@ mod tests {
                 }
             }
         }
-        // 18 × 18 boards, whose longer sides sum to 4,218, and each has lines from 2 on, with and without gravity.
-        assert_eq!(games, 2 * (4218 - 18 * 18));
+        // 18 × 18 boards, whose longer sides sum to 4,371, and each has lines from 2 on, with and without gravity.
+        assert_eq!(games, 2 * (4371 - 18 * 18));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A good move: what a bot plays.
 //!
-//! Invariants: the same position and `draw` give the same move; a position with at most nine free cells is played
-//! perfectly; the work is bounded by counted positions, never by a clock.
+//! Invariants: the same position and `draw` give the same move; boards of at most nine cells are played perfectly;
+//! the work is bounded by counted positions, never by a clock.
 //!
 //! Win if one stone does it; else stop the opponent who could. Of what is left, take the move with the best forced
 //! end within the horizon, and among those the one whose lines hold the most promise.
@@ -12,7 +12,7 @@ use crate::model::games::Seat;
 /// The best move for `seat`, and among equals the one `draw` points at; `None` on a full board.
 pub(super) fn best(board: &Board, seat: Seat, draw: u64) -> Option<Spot> {
     let moves = pressing(board, seat);
-    let horizon = horizon(board, moves.len());
+    let horizon = horizon(board);
     let seen_to_the_end = horizon == i32::from(board.free());
     let mut scratch = board.clone();
     let mut top = (-END_MAX, 0);
@@ -34,7 +34,8 @@ pub(super) fn best(board: &Board, seat: Seat, draw: u64) -> Option<Spot> {
     equals.get(usize::try_from(index).expect("an index fits")).copied()
 }
 
-/// The moves worth looking at: all that win; else all that keep the opponent from winning; else all.
+/// The moves worth looking at: all that win; else all that take a winning cell from the opponent; else all. No other
+/// move can be better: with nothing to win, leaving the opponent a winning cell is the soonest loss there is.
 fn pressing(board: &Board, seat: Seat) -> Vec<Spot> {
     let moves = board.landings();
     for winner in [seat, seat.other()] {
@@ -46,12 +47,13 @@ fn pressing(board: &Board, seat: Seat) -> Vec<Spot> {
     moves
 }
 
-/// How many plies to look ahead: to the end when few cells are free, else as deep as [`POSITIONS_MAX`] lets us.
-fn horizon(board: &Board, moves: usize) -> i32 {
+/// How many plies to look ahead: to the end on a small board, else as deep as [`POSITIONS_MAX`] lets us.
+fn horizon(board: &Board) -> i32 {
     let free = i32::from(board.free());
-    if free <= SOLVED_MAX {
+    if board.rules().cells() <= SOLVED_CELLS_MAX {
         return free;
     }
+    let moves = board.landings().len();
     let positions = |plies: &i32| moves.checked_pow(plies.unsigned_abs()).unwrap_or(usize::MAX);
     (1..=free).take_while(|plies| positions(plies) <= POSITIONS_MAX).last().unwrap_or(1)
 }
@@ -63,7 +65,7 @@ fn forced(board: &mut Board, seat: Seat, plies: i32, floor: i32, ceiling: i32) -
         return 0.clamp(floor, ceiling);
     }
     let mut best = floor;
-    for spot in board.landings() {
+    for spot in pressing(board, seat) {
         best = best.max(after(board, spot, seat, plies, best, ceiling));
         if best >= ceiling {
             return ceiling;
@@ -108,8 +110,8 @@ fn line_promise(board: &Board, first: Spot, step: Step, seat: Seat) -> Option<u6
     })
 }
 
-/// Free cells from which on every game is looked at to its end.
-const SOLVED_MAX: i32 = 9;
+/// Boards of so many cells are looked at to the end of the game.
+const SOLVED_CELLS_MAX: u16 = 9;
 /// Positions looked at beyond that, before any is cut off.
 const POSITIONS_MAX: usize = 4096;
 /// More than any value of [`forced`].
@@ -123,26 +125,40 @@ const _: () = assert!(STONE_WEIGHT.checked_pow(18).unwrap().checked_mul(2 * 4 * 
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed test should panic")]
 
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
     use crate::model::games::mnk::Rules;
-    use crate::model::games::{Game, Outcome};
+    use crate::model::games::{Game, Move, Outcome};
 
     #[test]
     fn tictactoe_is_never_lost_whatever_the_opponent_does() {
-        for bot in Seat::BOTH {
-            let mut ended = BTreeSet::new();
-            face_every_reply(&board("tictactoe"), bot, Seat::X, &mut ended);
-            let lost = format!("{:?}", Some(Outcome::Win(bot.other())));
-            assert!(!ended.contains(&lost), "lost as {bot}");
-            assert!(ended.contains(&format!("{:?}", Some(Outcome::Win(bot)))), "won never as {bot}: {ended:?}");
+        for (bot, draw) in Seat::BOTH.into_iter().flat_map(|bot| [(bot, 0), (bot, 5), (bot, u64::MAX)]) {
+            let mut ended = Vec::new();
+            face_every_reply(&board("tictactoe"), bot, Seat::X, draw, &mut ended);
+            assert!(!ended.contains(&Outcome::Win(bot.other())), "lost as {bot}");
+            assert!(ended.contains(&Outcome::Win(bot)), "never won as {bot}");
+        }
+    }
+
+    #[test]
+    fn on_small_boards_every_win_is_as_quick_and_every_loss_as_slow_as_can_be() {
+        for name in ["tictactoe", "3x3x3g", "3x3x2", "4x2x3"] {
+            let mut values = BTreeMap::new();
+            work_out(&board(name), Seat::X, &mut values);
+            for (position, (seat, _, bests)) in &values {
+                let position: Vec<&str> = position.iter().map(String::as_str).collect();
+                let board = drawn(name, &position);
+                for spot in (0..3).filter_map(|draw| best(&board, *seat, draw)) {
+                    assert!(bests.contains(&(spot.row, spot.col)), "{name} {position:?}: {spot:?}, not {bests:?}");
+                }
+            }
         }
     }
 
     #[test]
     fn two_perfect_players_draw_tictactoe() {
-        for draw in 0..50 {
+        for draw in 0..20 {
             let outcome =
                 game("tictactoe", |board, seat, ply| board.suggest(seat, draw * 31 + u64::from(ply)).unwrap());
             assert_eq!(outcome, Outcome::Draw, "draw {draw}");
@@ -158,11 +174,9 @@ mod tests {
 
     #[test]
     fn a_lost_position_is_held_as_long_as_it_can_be() {
-        // O cannot hold both lines of X, but must not leave the choice open: each block is as good as the other.
-        let blocks = suggestions("tictactoe", Seat::O, &["XOX", "O..", "X.."]);
-        assert_eq!(blocks, [Spot { row: 1, col: 1 }]);
-        let lost = suggestions("tictactoe", Seat::O, &["X.X", "O..", "XO."]);
-        assert_eq!(lost, [Spot { row: 0, col: 1 }, Spot { row: 1, col: 1 }]);
+        // X threatens two cells: each block is as good as the other, and better than none.
+        let blocks = suggestions("tictactoe", Seat::O, &["X.X", "O..", "XO."]);
+        assert_eq!(blocks, [Spot { row: 0, col: 1 }, Spot { row: 1, col: 1 }]);
     }
 
     #[test]
@@ -177,36 +191,55 @@ mod tests {
 
     #[test]
     fn connect4_sees_past_the_next_stone() {
-        // X takes either end beside two stones on the floor and has both ends open the turn after.
-        let floor = ["       "; 0];
-        assert!(floor.is_empty());
-        let rows = [".......", ".......", ".......", ".......", "...O...", "..XX.O."];
-        for spot in suggestions("connect4", Seat::O, &rows) {
-            assert!([1, 4].contains(&spot.col), "O must stop the open three, not play {spot:?}");
+        // A third stone beside the two leaves two cells to win on.
+        let attack = [".......", ".......", ".......", ".......", "..XX..O", "OXOXXOO"];
+        for spot in suggestions("connect4", Seat::X, &attack) {
+            assert!([1, 4].contains(&spot.col), "{spot:?} forces nothing");
         }
+        // Any other column lets O force a line.
+        let defence = [".......", ".......", "O......", "X......", "O.O....", "XXOOXX."];
+        assert_eq!(suggestions("connect4", Seat::X, &defence), [Spot { row: 4, col: 3 }]);
     }
 
     #[test]
     fn connect4_does_not_lift_the_opponent_onto_a_winning_cell() {
-        let rows = [".......", ".......", ".......", ".......", "XXX.OO.", "OOX.XO."];
-        let rows_before = suggestions("connect4", Seat::O, &rows);
-        assert!(rows_before.iter().all(|spot| spot.col != 3), "{rows_before:?}");
+        // The fourth column promises three in a row, and X the cell above it.
+        let rows = [".......", ".......", ".......", ".......", "XXX....", "XOO...O"];
+        for spot in suggestions("connect4", Seat::O, &rows) {
+            assert_ne!(spot.col, 3, "X wins on top of it");
+        }
     }
 
     #[test]
     fn gomoku_blocks_a_four_and_takes_a_five() {
         let mut rows = vec![".".repeat(15); 15];
-        rows[7] = ".....OXXXX.....".chars().take(15).collect();
+        rows[7] = ".....OXXXX.....".to_owned();
         rows[9] = "...OOOO........".to_owned();
         let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
-        assert_eq!(suggestions("gomoku", Seat::O, &rows), [Spot { row: 9, col: 2 }, Spot { row: 9, col: 7 }]);
+        for five in suggestions("gomoku", Seat::O, &rows) {
+            assert!(five.row == 9 && [2, 7].contains(&five.col), "{five:?} does not win");
+        }
         let quiet: Vec<&str> = rows.iter().map(|row| if row.starts_with("...OOOO") { rows[0] } else { row }).collect();
         assert_eq!(suggestions("gomoku", Seat::O, &quiet), [Spot { row: 7, col: 10 }]);
     }
 
     #[test]
+    fn gomoku_does_not_let_an_open_three_grow() {
+        let mut rows = vec![".".repeat(15); 15];
+        rows[7] = ".....XXX.......".to_owned();
+        rows[2] = "..........OO...".to_owned();
+        let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
+        for spot in suggestions("gomoku", Seat::O, &rows) {
+            assert!(spot.row == 7 && [4, 8].contains(&spot.col), "{spot:?} leaves the three open");
+        }
+        for spot in suggestions("gomoku", Seat::X, &rows) {
+            assert!(spot.row == 7 && [4, 8].contains(&spot.col), "{spot:?} makes no four");
+        }
+    }
+
+    #[test]
     fn a_random_player_is_beaten_nearly_always() {
-        for (name, games) in [("connect4", 20), ("gomoku", 10), ("4x4x3", 10), ("6x5x4g", 10)] {
+        for (name, games) in [("connect4", 10), ("gomoku", 5), ("4x4x3", 10), ("6x5x4g", 10)] {
             for bot in Seat::BOTH {
                 let won = (0..games).filter(|seed| beats_chance(name, bot, *seed)).count();
                 assert!(won * 10 >= games as usize * 9, "{name} as {bot}: {won} of {games}");
@@ -251,22 +284,48 @@ mod tests {
     }
 
     /// Plays the bot against each reply of the opponent, and notes how it ends.
-    fn face_every_reply(board: &Board, bot: Seat, turn: Seat, ended: &mut BTreeSet<String>) {
-        if board.outcome().is_some() {
-            ended.insert(format!("{:?}", board.outcome()));
+    fn face_every_reply(board: &Board, bot: Seat, turn: Seat, draw: u64, ended: &mut Vec<Outcome>) {
+        if let Some(outcome) = board.outcome() {
+            ended.push(outcome);
             return;
         }
-        let words = |spot: &Spot| [(spot.row + 1).to_string(), (spot.col + 1).to_string()];
-        let replies = board.landings().into_iter().map(|spot| {
-            let [row, col] = words(&spot);
-            board.read(&[&row, &col]).unwrap()
-        });
-        let plays = if turn == bot { vec![board.suggest(bot, 5).unwrap()] } else { replies.collect() };
-        for play in plays {
+        let answers = if turn == bot { vec![best(board, bot, draw).unwrap()] } else { board.landings() };
+        for spot in answers {
             let mut next = board.clone();
-            next.apply(turn, &play).unwrap();
-            face_every_reply(&next, bot, turn.other(), ended);
+            next.apply(turn, &board.play(spot)).unwrap();
+            face_every_reply(&next, bot, turn.other(), draw, ended);
         }
+    }
+
+    /// For each undecided position: whose turn it is, what that is worth to them, and which cells get it.
+    type Values = BTreeMap<Vec<String>, (Seat, i32, Vec<(u8, u8)>)>;
+
+    /// What a position is worth to `seat`, who is to move, by trying everything.
+    fn work_out(board: &Board, seat: Seat, values: &mut Values) -> i32 {
+        match board.outcome() {
+            Some(Outcome::Win(winner)) => {
+                let soon = i32::from(board.free()) + 1;
+                return if winner == seat { soon } else { -soon };
+            }
+            Some(Outcome::Draw) => return 0,
+            None => {}
+        }
+        if let Some((_, value, _)) = values.get(&board.show()) {
+            return *value;
+        }
+        let worths: Vec<(Spot, i32)> = board
+            .landings()
+            .into_iter()
+            .map(|spot| {
+                let mut next = board.clone();
+                next.apply(seat, &board.play(spot)).unwrap();
+                (spot, -work_out(&next, seat.other(), values))
+            })
+            .collect();
+        let value = worths.iter().map(|(_, worth)| *worth).max().unwrap();
+        let bests = worths.iter().filter(|(_, worth)| *worth == value).map(|(spot, _)| (spot.row, spot.col)).collect();
+        values.insert(board.show(), (seat, value, bests));
+        value
     }
 
     fn beats_chance(name: &str, bot: Seat, seed: u64) -> bool {
@@ -281,12 +340,12 @@ mod tests {
             }
             let landings = board.landings();
             let spot = landings[usize::try_from(chance % landings.len() as u64).unwrap()];
-            board.read(&[&(spot.row + 1).to_string(), &(spot.col + 1).to_string()]).unwrap()
+            board.play(spot)
         });
         outcome == Outcome::Win(bot)
     }
 
-    fn game(name: &str, mut choose: impl FnMut(&Board, Seat, u16) -> crate::model::games::Move) -> Outcome {
+    fn game(name: &str, mut choose: impl FnMut(&Board, Seat, u16) -> Move) -> Outcome {
         let mut board = board(name);
         for ply in 0.. {
             if let Some(outcome) = board.outcome() {
