@@ -46,7 +46,7 @@ pub(super) fn read_public(path: &Path) -> Result<Option<Vec<u8>>, KeysError> {
     read_all(path, &file).map(|bytes| Some(bytes.to_vec()))
 }
 
-/// Writes a file that does not exist yet, and returns when it is durable.
+/// Writes a file that does not exist yet, and returns when its contents are durable; its name is after [`sync_dir`].
 pub(super) fn write_new(path: &Path, bytes: &[u8], readers: Readers) -> Result<(), KeysError> {
     let temporary = temporary(path);
     // A crash may have left one.
@@ -57,8 +57,16 @@ pub(super) fn write_new(path: &Path, bytes: &[u8], readers: Readers) -> Result<(
     create(&temporary, readers)
         .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
         .map_err(|error| KeysError::io(&temporary, error))?;
-    fs::rename(&temporary, path).map_err(|error| KeysError::io(path, error))?;
-    sync_dir(parent(path)).map_err(|error| KeysError::io(path, error))
+    fs::rename(&temporary, path).map_err(|error| KeysError::io(path, error))
+}
+
+/// Makes the names in a directory durable.
+pub(super) fn sync_dir(dir: &Path) -> Result<(), KeysError> {
+    // Elsewhere a directory cannot be opened as a file.
+    if !cfg!(unix) {
+        return Ok(());
+    }
+    File::open(dir).and_then(|handle| handle.sync_all()).map_err(|error| KeysError::io(dir, error))
 }
 
 /// Makes a directory and its name durable; fine if it is there.
@@ -66,12 +74,12 @@ pub(super) fn make_dir(dir: &Path) -> Result<(), KeysError> {
     if dir.is_dir() {
         return Ok(());
     }
-    fs::create_dir_all(dir).and_then(|()| sync_dir(parent(dir))).map_err(|error| KeysError::io(dir, error))
+    fs::create_dir_all(dir).map_err(|error| KeysError::io(dir, error))?;
+    sync_dir(parent(dir))
 }
 
 /// Waits until no other process makes files in `dir`; the claim ends with the returned handle.
 pub(super) fn claim(dir: &Path) -> Result<Option<File>, KeysError> {
-    // Elsewhere a directory cannot be opened as a file.
     if !cfg!(unix) {
         return Ok(None);
     }
@@ -124,10 +132,6 @@ fn create(path: &Path, readers: Readers) -> io::Result<File> {
     #[cfg(not(unix))]
     let _ = readers;
     options.open(path)
-}
-
-fn sync_dir(dir: &Path) -> io::Result<()> {
-    if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
 }
 
 fn parent(path: &Path) -> &Path {

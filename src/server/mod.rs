@@ -1,5 +1,397 @@
-//! The shell of the server.
+//! The shell of the engine: sockets, threads and files around one task that decides.
+//!
+//! ```text
+//!  listener ──> connection tasks ──Input──> engine task ──Append──> journal thread
+//!                     ^                      │  ^  ^                     │
+//!                     └────────Order─────────┘  │  └──────Flushed────────┘
+//!                                               └──Hashed── hashing threads
+//! ```
+//!
+//! Building, running and stopping are three steps: [`Config::build`] recovers and binds nothing it was not given,
+//! [`Server::spawn`] starts the tasks, [`Running::stop`] drains.
 
+mod conn;
+mod doors;
+mod engine_task;
+pub mod hasher;
+pub mod journal;
+mod log;
 pub mod respawn;
 #[cfg(unix)]
 pub mod supervise;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use rustls::crypto::CryptoProvider;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tracing::{debug, error, info, warn};
+
+use self::conn::Order;
+use self::doors::Doors;
+use self::engine_task::EngineTask;
+use self::hasher::{Done, Hasher};
+use self::journal::{JournalWork, RunJournal};
+use crate::model::decide::Points;
+use crate::model::engine::{Engine, Input, Settings};
+use crate::model::event::LinkEnd;
+use crate::model::id::{Boot, ConnId};
+use crate::model::key::{SecretKey, ServerId};
+use crate::model::state::State;
+use crate::model::time::{Clock, Entropy, WallMs};
+use crate::net::certificate::{self, Certificate, Names};
+use crate::net::keys::{KeysError, ServerKeys};
+use crate::net::seam::{Listener, Net};
+use crate::net::tls::{self, TlsError};
+use crate::ops::event;
+use crate::store::{self, Disk, Note, Recovered, Snapshotter, StoreError};
+
+/// What an operator chooses.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The state directory.
+    pub state: PathBuf,
+    /// The directory of the keys.
+    pub certs: PathBuf,
+    /// What a match gives.
+    pub points: Points,
+    /// What else the certificate is for.
+    pub names: Names,
+}
+
+/// Everything outside the process, so that a simulation can pass its own.
+#[derive(Clone)]
+pub struct Seams {
+    /// The network.
+    pub net: Arc<dyn Net>,
+    /// The disk.
+    pub disk: Arc<dyn Disk>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Random bytes.
+    pub entropy: Arc<dyn Entropy>,
+    /// Cryptography of TLS.
+    pub provider: Arc<CryptoProvider>,
+    /// Password hashing.
+    pub hasher: MakeHasher,
+    /// The journal's thread.
+    pub journal: Arc<dyn RunJournal>,
+}
+
+/// Makes the password hasher, which gives its results to the one passed in.
+pub type MakeHasher = Arc<dyn Fn(Done) -> std::io::Result<Box<dyn Hasher>> + Send + Sync>;
+
+/// Why a server cannot start, or had to end.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServerError {
+    /// The state directory.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The keys.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The socket.
+    #[error("cannot listen on {addr}: {source}")]
+    Listen {
+        /// Where.
+        addr: SocketAddr,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// The hashing threads.
+    #[error("no thread can be started: {0}")]
+    Threads(std::io::Error),
+    /// The engine has ended by itself: a fault of this program, logged with its place.
+    #[error("the engine has stopped; this is a fault of the program, and the journal is whole: start again")]
+    Engine,
+}
+
+/// A server with its state recovered, ready to take connections.
+pub struct Server {
+    seams: Seams,
+    config: Config,
+    keys: ServerKeys,
+    certificate: Arc<Certificate>,
+    tls: Arc<ServerConfig>,
+    recovered: Recovered<State>,
+    report: Report,
+}
+
+/// What was found at the start.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Who this server is.
+    pub server: ServerId,
+    /// The number of this run.
+    pub boot: Boot,
+    /// Whether the run before ended well; `None` at the first start.
+    pub ended_well: Option<bool>,
+    /// When the run before began or ended.
+    pub last_run: WallMs,
+    /// Sessions that can be taken up again.
+    pub sessions: usize,
+    /// Matches that are not settled on both sides.
+    pub matches: usize,
+    /// Accounts.
+    pub accounts: u32,
+    /// What the operator should know.
+    pub notes: Vec<Note>,
+}
+
+/// A server at work.
+pub struct Running {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// What was found at the start.
+    pub report: Report,
+    inputs: mpsc::Sender<Knock>,
+    engine: JoinHandle<Result<(), ServerError>>,
+    accept: JoinHandle<()>,
+    renew: JoinHandle<()>,
+}
+
+/// What all connections share.
+pub(crate) struct House {
+    pub(crate) server: ServerId,
+    pub(crate) key: SecretKey,
+    pub(crate) tls: Arc<ServerConfig>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    last_conn: AtomicU64,
+    inputs: mpsc::Sender<Knock>,
+}
+
+/// Something for the engine; a new connection comes with the way to reach it.
+pub(crate) struct Knock {
+    input: Input,
+    orders: Option<(ConnId, mpsc::Sender<Order>)>,
+}
+
+/// Inputs that wait for the engine; more wait in the connections' tasks, which then read no more.
+const INPUTS_MAX: usize = 1024;
+/// After the listener says no, how long until it is asked again.
+const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+
+impl ServerError {
+    /// The exit code of design §8.
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Store(StoreError::InUse { .. }) => 8,
+            Self::Store(StoreError::Damaged { .. }) => 7,
+            Self::Store(_) | Self::Keys(_) | Self::Tls(_) | Self::Listen { .. } | Self::Threads(_) | Self::Engine => 1,
+        }
+    }
+}
+
+impl Config {
+    /// Reads the keys and recovers the state. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`ServerError`]; nothing was changed that the next start would miss.
+    pub fn build(self, seams: Seams) -> Result<Server, ServerError> {
+        let keys = ServerKeys::load_or_make(&self.certs, &*seams.entropy)?;
+        let certificate = keys.certificate(&self.names, &*seams.entropy, seams.clock.wall())?;
+        let tls = tls::server_config(Arc::clone(&seams.provider), Arc::clone(&certificate) as _)?;
+        let settings = store_settings(keys.id(), &*seams.entropy);
+        let recovered = store::recover::<State>(&seams.disk, &self.state, &settings)?;
+        let report = report(keys.id(), &recovered, &*seams.entropy);
+        Ok(Server { seams, config: self, keys, certificate, tls, recovered, report })
+    }
+}
+
+fn store_settings(server: ServerId, entropy: &dyn Entropy) -> store::Settings {
+    let mut salt = [0; 8];
+    entropy.fill(&mut salt);
+    store::Settings::new(server.0, u64::from_le_bytes(salt))
+}
+
+fn report(server: ServerId, recovered: &Recovered<State>, entropy: &dyn Entropy) -> Report {
+    let mut nonce = [0; 8];
+    entropy.fill(&mut nonce);
+    let state = &recovered.state;
+    let head = state.head();
+    Report {
+        server,
+        boot: Boot { number: recovered.journal.boot(), nonce: u64::from_le_bytes(nonce) },
+        ended_well: (recovered.boot > 0).then_some(head.ended_well),
+        last_run: head.at,
+        sessions: state.sessions().count(),
+        matches: state.games().filter(|of| of.ruling.is_none()).count(),
+        accounts: state.account_count(),
+        notes: recovered.notes.clone(),
+    }
+}
+
+impl Server {
+    /// What was found at the start.
+    #[must_use]
+    pub const fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// Starts the tasks and takes connections.
+    ///
+    /// # Errors
+    /// [`ServerError::Listen`] when the listener does not say where it is.
+    pub fn spawn(self, listener: Box<dyn Listener>) -> Result<Running, ServerError> {
+        let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
+        let addr = listener.local_addr().map_err(|source| ServerError::Listen { addr: unknown, source })?;
+        let Self { seams, config, keys, certificate, tls, recovered, report } = self;
+        let (inputs, input) = mpsc::channel(INPUTS_MAX);
+        log_report(&report);
+
+        let Recovered { state, last, journal, .. } = recovered;
+        let settings = store_settings(keys.id(), &*seams.entropy);
+        let (work, handle) = JournalWork::new(journal, Arc::clone(&seams.disk), config.state.clone());
+        seams.journal.run(work);
+        seams.journal.run_snapshots(Box::new(snapshots(Arc::clone(&seams.disk), &config.state, settings)));
+
+        let mut seed = [0; 32];
+        seams.entropy.fill(&mut seed);
+        let engine = Engine::new(Settings { points: config.points }, report.server, state, last, seed);
+        // At most `HASH_QUEUE_MAX` jobs are under way, so this is bounded too.
+        let (done, hashed) = mpsc::unbounded_channel();
+        let done: Done = Arc::new(move |job, result| drop(done.send((job, result))));
+        let hasher = (seams.hasher)(done).map_err(ServerError::Threads)?;
+        let task = EngineTask {
+            engine,
+            clock: Arc::clone(&seams.clock),
+            journal: handle,
+            full: false,
+            hasher,
+            hashed,
+            inputs: input,
+            conns: BTreeMap::new(),
+            draining: false,
+        };
+        let engine = tokio::spawn(task.run(report.boot));
+
+        let house = Arc::new(House {
+            server: report.server,
+            key: keys.key().clone(),
+            tls,
+            clock: Arc::clone(&seams.clock),
+            entropy: Arc::clone(&seams.entropy),
+            last_conn: AtomicU64::new(0),
+            inputs: inputs.clone(),
+        });
+        let accept = tokio::spawn(accept(listener, house));
+        let renew = tokio::spawn(renew(certificate, seams));
+        info!(event = event::SERVER_STARTED, port = addr.port(), boot = report.boot.number, "server started");
+        Ok(Running { addr, report, inputs, engine, accept, renew })
+    }
+}
+
+impl Running {
+    /// Stops accepting, tells the clients when it is back, writes everything down, and ends.
+    ///
+    /// # Errors
+    /// [`ServerError`] if the journal could not be finished.
+    pub async fn stop(mut self, eta: Duration) -> Result<(), ServerError> {
+        info!(event = event::SERVER_STOPPING, "server shutting down");
+        self.accept.abort();
+        let _ = self.inputs.send(Knock { input: Input::Drain { eta }, orders: None }).await;
+        let ended = (&mut self.engine).await.unwrap_or(Err(ServerError::Engine));
+        self.renew.abort();
+        ended
+    }
+
+    /// Waits until the server ends by itself, which it does only when it cannot go on.
+    pub async fn ended(&mut self) -> ServerError {
+        match (&mut self.engine).await {
+            Ok(Err(error)) => error,
+            Ok(Ok(())) | Err(_) => ServerError::Engine,
+        }
+    }
+}
+
+impl House {
+    pub(crate) fn next_conn(&self) -> ConnId {
+        ConnId(self.last_conn.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// Announces a connection; false when the engine is gone.
+    pub(crate) async fn open(&self, conn: ConnId, orders: mpsc::Sender<Order>, opened: Input) -> bool {
+        self.inputs.send(Knock { input: opened, orders: Some((conn, orders)) }).await.is_ok()
+    }
+
+    pub(crate) async fn tell(&self, input: Input) {
+        // When the engine is gone, the connection hears it from its orders.
+        let _ = self.inputs.send(Knock { input, orders: None }).await;
+    }
+
+    pub(crate) async fn close(&self, conn: ConnId, end: LinkEnd) {
+        self.tell(Input::Closed { conn, end }).await;
+    }
+}
+
+/// Takes connections for ever.
+async fn accept(listener: Box<dyn Listener>, house: Arc<House>) {
+    let doors = Doors::default();
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => match doors.enter(peer.ip()) {
+                Some(guest) => drop(tokio::spawn(conn::serve(Arc::clone(&house), stream, peer, guest))),
+                None => debug!(event = event::TURNED_AWAY, ip = %peer.ip(), "too many connections"),
+            },
+            Err(error) => {
+                debug!(event = event::TURNED_AWAY, %error, "a connection could not be taken");
+                tokio::time::sleep(ACCEPT_RETRY).await;
+            }
+        }
+    }
+}
+
+/// Shows a fresh certificate every day.
+async fn renew(certificate: Arc<Certificate>, seams: Seams) {
+    loop {
+        tokio::time::sleep(certificate::RENEW_EVERY).await;
+        let (certificate, entropy, wall) = (Arc::clone(&certificate), Arc::clone(&seams.entropy), seams.clock.wall());
+        let renewed = tokio::task::spawn_blocking(move || certificate.renew(&*entropy, wall)).await;
+        if let Ok(Err(error)) = renewed {
+            error!(event = event::CERTIFICATE_FAILED, %error, "the TLS certificate could not be renewed");
+        }
+    }
+}
+
+/// One look at the sealed segments; the log says what came of it.
+fn snapshots(disk: Arc<dyn Disk>, dir: &std::path::Path, settings: store::Settings) -> impl FnMut() + Send + use<> {
+    let mut snapshotter = Snapshotter::<State>::new(disk, dir, settings);
+    move || match snapshotter.step() {
+        Ok(None) => {}
+        Ok(Some(step)) => {
+            let (lsn, bytes, archived) = (step.last.0, step.bytes, step.archived);
+            info!(event = event::SNAPSHOT, lsn, bytes, archived, "snapshot made");
+        }
+        Err(error) => error!(event = event::SNAPSHOT_FAILED, %error, "no snapshot could be made"),
+    }
+}
+
+fn log_report(report: &Report) {
+    let (boot, sessions, matches) = (report.boot.number, report.sessions, report.matches);
+    match report.ended_well {
+        None => info!(event = event::RECOVERED, boot, "first start"),
+        Some(true) => info!(event = event::RECOVERED, boot, sessions, matches, "the last run ended well"),
+        Some(false) => warn!(event = event::RECOVERED, boot, sessions, matches, "the last run failed"),
+    }
+    for note in &report.notes {
+        match note {
+            Note::FirstStart | Note::SnapshotUsed { .. } | Note::Replayed { .. } | Note::Removed { .. } => {
+                debug!(event = event::STATE_NOTE, "{note}");
+            }
+            Note::TailCut { .. } => info!(event = event::STATE_NOTE, "{note}"),
+            Note::SnapshotUnusable(_) | Note::ArchiveGap { .. } => warn!(event = event::STATE_NOTE, "{note}"),
+        }
+    }
+}

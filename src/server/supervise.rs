@@ -245,7 +245,7 @@ fn exit_of(status: ExitStatus) -> Exit {
 
 #[cfg(target_os = "linux")]
 fn tie_to(_parent: Pid) -> io::Result<()> {
-    Ok(())
+    Ok(rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?)
 }
 
 /// Where the kernel does not tell, a thread looks.

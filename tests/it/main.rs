@@ -1,1 +1,6 @@
+//! One promise each, against the real thing.
+#![allow(clippy::unwrap_used, reason = "a failed test should panic")]
 
+mod net;
+#[cfg(unix)]
+mod supervise;

@@ -1,0 +1,79 @@
+//! The command line: one file a subcommand. Flags go before the environment, that before `rejoin.toml`.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is what the terminal is for")]
+
+mod config_file;
+mod server;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::model::time::Entropy;
+use crate::net::host::HostNet;
+use crate::ops::host::{HostClock, HostEntropy};
+use crate::server::Seams;
+use crate::server::hasher::{HashThreads, Hasher, spare_cores};
+use crate::server::journal::OnThread;
+use crate::store::HostDisk;
+
+/// Play two-player games that survive the death of any machine in them.
+#[derive(Debug, Parser)]
+#[command(name = "rejoin", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve matches
+    Server(server::Server),
+}
+
+/// Runs what was typed, and says how it ended.
+#[must_use]
+pub fn run() -> ExitCode {
+    let parsed = config_file::with_defaults(Cli::command()).and_then(|command| {
+        let matches = command.try_get_matches()?;
+        Ok(Cli::from_arg_matches(&matches)?)
+    });
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(error) => match error.downcast::<clap::Error>() {
+            Ok(usage) => usage.exit(),
+            Err(other) => return failed(&other, USAGE),
+        },
+    };
+    let result = match cli.command {
+        Command::Server(server) => server.run(),
+    };
+    result.unwrap_or_else(|error| failed(&error, 1))
+}
+
+/// The machine we run on, for a server.
+fn host_seams(provider: Arc<rustls::crypto::CryptoProvider>) -> Seams {
+    let entropy: Arc<dyn Entropy> = Arc::new(HostEntropy);
+    let for_hashes = Arc::clone(&entropy);
+    Seams {
+        net: Arc::new(HostNet),
+        disk: Arc::new(HostDisk),
+        clock: Arc::new(HostClock::start()),
+        entropy,
+        provider,
+        hasher: Arc::new(move |done| {
+            let threads = HashThreads::spawn(spare_cores(), &for_hashes, &done)?;
+            Ok(Box::new(threads) as Box<dyn Hasher>)
+        }),
+        journal: Arc::new(OnThread),
+    }
+}
+
+/// The exit code of design §8 for what was typed wrongly.
+const USAGE: u8 = 2;
+
+/// Says what went wrong, once, and gives the exit code.
+fn failed(error: &anyhow::Error, code: u8) -> ExitCode {
+    anstream::eprintln!("rejoin: {error:#}");
+    ExitCode::from(code)
+}

@@ -1,0 +1,172 @@
+//! `rejoin server`: serve matches.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tracing::warn;
+
+use super::{failed, host_seams};
+use crate::model::decide::Points;
+use crate::model::limits::LISTEN_BACKLOG;
+use crate::net::certificate::Names;
+use crate::net::host::HostNet;
+use crate::net::seam::Net;
+use crate::net::tls;
+use crate::ops::event;
+use crate::ops::host::HostClock;
+use crate::server::supervise::{self, Worker};
+use crate::server::{Config, Report, Running, ServerError};
+
+/// Serve matches
+#[derive(Debug, clap::Args)]
+pub(super) struct Server {
+    /// Where to listen; [::] takes IPv4 too
+    #[arg(long, value_name = "ADDR", env = "REJOIN_LISTEN", default_value = "[::]:3000")]
+    listen: SocketAddr,
+    /// Where accounts, scores and matches are kept
+    #[arg(long, value_name = "DIR", env = "REJOIN_STATE", default_value = "state")]
+    state: PathBuf,
+    /// Where the server's keys are kept
+    #[arg(long, value_name = "DIR", env = "REJOIN_CERTS", default_value = "certs")]
+    certs: PathBuf,
+    /// Hold the socket in a small parent that starts the server again when it dies
+    #[arg(long, env = "REJOIN_SUPERVISE")]
+    supervise: bool,
+    /// Points for a win, a draw and a loss
+    #[arg(long, value_name = "WIN,DRAW,LOSS", env = "REJOIN_POINTS", default_value = "2,1,0", value_parser = points)]
+    points: Points,
+}
+
+/// What a planned restart is announced with.
+const RESTART_ETA: Duration = Duration::from_secs(1);
+/// An address that routes to the outside, for finding out which of ours faces it. Nothing is sent there.
+const OUTSIDE: (&str, u16) = ("192.0.2.1", 9);
+
+impl Server {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        if self.supervise && !supervise::is_worker() {
+            return self.supervise();
+        }
+        // On a side thread: aws-lc's first random number takes about 30 ms in a new process.
+        let provider = tls::provider();
+        let warm = Arc::clone(&provider);
+        std::thread::spawn(move || tls::warm_up(&warm));
+        crate::ops::log::start();
+        supervise::end_with_parent()?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        runtime.block_on(self.serve(provider))
+    }
+
+    fn supervise(self) -> anyhow::Result<ExitCode> {
+        let args = std::env::args_os().skip(1).filter(|arg| arg != "--supervise").collect();
+        let worker = Worker::this_program(args)?;
+        // The clock is tokio's; it needs no runtime to be read.
+        let clock = HostClock::start();
+        let mut report = |event: &supervise::Event| println!("rejoin: {event}");
+        Ok(ExitCode::from(supervise::run(self.listen, &worker, &clock, &mut report)?))
+    }
+
+    async fn serve(self, provider: Arc<rustls::crypto::CryptoProvider>) -> anyhow::Result<ExitCode> {
+        let seams = host_seams(provider);
+        let listener = match HostNet::inherited().context("the socket handed over cannot be used")? {
+            Some(listener) => listener,
+            None => {
+                let listen = |source| ServerError::Listen { addr: self.listen, source };
+                HostNet.listen(self.listen, LISTEN_BACKLOG).await.map_err(listen)?
+            }
+        };
+        let config = self.config();
+        let (state, listening) = (self.state.clone(), listener.local_addr()?);
+        let built = tokio::task::spawn_blocking(move || config.build(seams)).await?;
+        let started = built.and_then(|server| server.spawn(listener));
+        let running = match started {
+            Ok(running) => running,
+            Err(error) => return Ok(give_up(error)),
+        };
+        say_ready(&running.report, listening);
+        warn_about_disk(&state);
+        // Without a service manager there is nobody to tell.
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        wait(running).await
+    }
+
+    fn config(&self) -> Config {
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let names = Names { host: Some(host), addresses: outside_ip().into_iter().collect() };
+        Config { state: self.state.clone(), certs: self.certs.clone(), points: self.points, names }
+    }
+}
+
+/// Until somebody asks the server to stop, or it cannot go on.
+async fn wait(mut running: Running) -> anyhow::Result<ExitCode> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut term, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = interrupt.recv() => {}
+        error = running.ended() => return Ok(give_up(error)),
+    }
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    running.stop(RESTART_ETA).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn give_up(error: ServerError) -> ExitCode {
+    let code = error.exit_code();
+    failed(&anyhow::Error::new(error), code)
+}
+
+/// The line to send to a friend, and what was found.
+fn say_ready(report: &Report, listening: SocketAddr) {
+    let ip = if listening.ip().is_unspecified() { outside_ip().unwrap_or(IpAddr::from([127, 0, 0, 1])) } else { listening.ip() };
+    let (address, port) = (SocketAddr::new(ip, listening.port()), listening.port());
+    let last_run = match report.ended_well {
+        None => "a new server",
+        Some(true) => "the last run ended well",
+        Some(false) => "the last run failed",
+    };
+    let (boot, sessions, matches) = (report.boot.number, report.sessions, report.matches);
+    println!("run {boot}: {last_run}; {sessions} sessions and {matches} matches recovered");
+    println!("ready; send this to a friend (TCP port {port} must be open in your firewall):");
+    println!("  rejoin play --server {address}#{}", report.server);
+}
+
+/// The address of ours that faces the outside; no packet is sent to find out.
+fn outside_ip() -> Option<IpAddr> {
+    let socket = UdpSocket::bind(("0.0.0.0", 0)).ok()?;
+    socket.connect(OUTSIDE).ok()?;
+    Some(socket.local_addr().ok()?.ip()).filter(|ip| !ip.is_unspecified())
+}
+
+/// Says so when the state directory is on something that a power cut, or the network, can take away.
+#[cfg(target_os = "linux")]
+fn warn_about_disk(state: &Path) {
+    const KINDS: [(u64, &str); 6] = [
+        (0x0102_1994, "a tmpfs: everything is gone when this machine stops"),
+        (0x8584_58f6, "a ramfs: everything is gone when this machine stops"),
+        (0x794c_7630, "an overlay: it may be gone with its container"),
+        (0x6969, "NFS: a sync may not reach a disk"),
+        (0xff53_4d42, "CIFS: a sync may not reach a disk"),
+        (0xfe53_4d42, "SMB: a sync may not reach a disk"),
+    ];
+    let Ok(found) = rustix::fs::statfs(state) else { return };
+    let magic = u64::try_from(found.f_type).unwrap_or(0) & 0xffff_ffff;
+    if let Some((_, kind)) = KINDS.iter().find(|(known, _)| *known == magic) {
+        warn!(event = event::STATE_NOTE, state = %state.display(), "the state directory is on {kind}");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn warn_about_disk(_state: &Path) {}
+
+fn points(text: &str) -> Result<Points, String> {
+    let numbers: Result<Vec<u32>, _> = text.split(',').map(|number| number.trim().parse()).collect();
+    match numbers.as_deref() {
+        Ok([win, draw, loss]) => Ok(Points { win: *win, draw: *draw, loss: *loss }),
+        Ok(_) | Err(_) => Err("three whole numbers are needed, such as 2,1,0".to_owned()),
+    }
+}

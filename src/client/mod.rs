@@ -1,0 +1,2 @@
+//! The shell of the player's client.
+pub mod ui;

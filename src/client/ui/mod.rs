@@ -1,0 +1,2 @@
+//! What a person sees and types.
+pub mod board;

@@ -1,0 +1,384 @@
+//! One connection: TLS, hello, frames in and out, silence. Signatures are checked and made here, off the engine.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_rustls::TlsStream;
+use tracing::{debug, info};
+
+use super::{House, doors::Guest};
+use crate::model::engine::Input;
+use crate::model::event::LinkEnd;
+use crate::model::games::Seat;
+use crate::model::id::{ConnId, MatchId};
+use crate::model::key::PublicKey;
+use crate::model::limits::{
+    FIRST_FRAME_MAX, FRAME_BYTES_MAX, FRAME_BYTES_STRANGER_MAX, PLIES_MAX, SEND_QUEUE_MAX, SILENCE_IDLE_MAX,
+};
+use crate::model::message::{CloseReason, Entries, Hello, Proofs, ResumeRequest, ToClient, ToServer, Welcome};
+use crate::model::pulse::Silence;
+use crate::model::refusal::Refusal;
+use crate::model::sign::{Signed, Verified};
+use crate::model::statement::{Entry, Foul, Held, Proof, Resume};
+use crate::net::seam::Stream;
+use crate::net::tls::{self, Secured};
+use crate::ops::event;
+use crate::wire::{self, Decoded, Decoder, FrameError};
+
+/// What the engine tells a connection.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Send.
+    Send(Box<ToClient>),
+    /// Whether the user is in a match.
+    Pace(bool),
+    /// Check the signature of the resume under way with this key.
+    CheckResume(PublicKey),
+    /// Say why and close.
+    Close(CloseReason),
+}
+
+/// A connection that has said hello.
+struct Conn {
+    house: Arc<House>,
+    id: ConnId,
+    ip: IpAddr,
+    exporter: [u8; 32],
+    nonce: [u8; 16],
+    resume: Option<ResumeRequest>,
+    /// The match keys of both seats, learned from what the engine sends.
+    keys: BTreeMap<MatchId, [PublicKey; 2]>,
+    silence: Silence,
+    guest: Guest,
+    reader: Reader,
+    writer: WriteHalf<TlsStream<Stream>>,
+}
+
+/// Frames from the client.
+struct Reader {
+    half: ReadHalf<TlsStream<Stream>>,
+    decoder: Decoder,
+    buffer: Box<[u8; READ_BYTES]>,
+}
+
+/// Why a connection ends.
+#[derive(Debug)]
+enum End {
+    /// The link went, by the other's doing.
+    Lost(LinkEnd),
+    /// This side closes it.
+    Close(CloseReason),
+    /// The client speaks another version.
+    Version,
+    /// The engine has let go of it.
+    Dropped,
+}
+
+/// Bytes read at once.
+const READ_BYTES: usize = 4096;
+/// Bytes of frames written at once.
+const WRITE_BYTES: usize = 32 * 1024;
+
+/// Serves one connection from the handshake to its end.
+pub(crate) async fn serve(house: Arc<House>, stream: Stream, peer: SocketAddr, guest: Guest) {
+    let secured = match tls::accept(stream, &house.tls).await {
+        Ok(secured) => secured,
+        Err(error) => {
+            debug!(event = event::TURNED_AWAY, ip = %peer.ip(), %error, "no TLS connection came about");
+            return;
+        }
+    };
+    let Secured { stream, exporter, .. } = secured;
+    let (half, writer) = tokio::io::split(stream);
+    let decoder = Decoder::new(FRAME_BYTES_STRANGER_MAX);
+    let mut reader = Reader { half, decoder, buffer: Box::new([0; READ_BYTES]) };
+    let mut writer = writer;
+    let hello = timeout(FIRST_FRAME_MAX, reader.hello()).await.unwrap_or(Err(End::Close(CloseReason::Silent)));
+    let hello = match hello {
+        Ok(hello) => hello,
+        Err(end) => return farewell(&mut writer, peer.ip(), &end).await,
+    };
+    let mut nonce = [0; 16];
+    house.entropy.fill(&mut nonce);
+    let proof = Signed::by(&house.key, &house.server, Proof { exporter }).signature;
+    let welcome = Welcome { version: wire::VERSION_MAX, key: house.key.public(), proof, nonce };
+    let silence = Silence::new(house.clock.now());
+    let (id, ip) = (house.next_conn(), peer.ip());
+    let mut conn =
+        Conn { house, id, ip, exporter, nonce, resume: None, keys: BTreeMap::new(), silence, guest, reader, writer };
+    info!(event = event::CONNECTED, conn = id.0, ip = %ip, port = peer.port(), "connected");
+    if conn.write(&wire::encode(&ToClient::Welcome(welcome))).await.is_ok() {
+        conn.run(hello).await;
+    }
+}
+
+impl Reader {
+    /// The first frame.
+    async fn hello(&mut self) -> Result<Hello, End> {
+        loop {
+            if let Some(message) = self.next()? {
+                let Decoded::Message(ToServer::Hello(hello)) = message else {
+                    return Err(End::Close(CloseReason::Malformed));
+                };
+                let spoken = hello.min <= wire::VERSION_MAX && hello.max >= wire::VERSION_MIN;
+                return if spoken { Ok(hello) } else { Err(End::Version) };
+            }
+            self.fill().await?;
+        }
+    }
+
+    /// The next whole message among the bytes that have come.
+    fn next(&mut self) -> Result<Option<Decoded<ToServer>>, End> {
+        let frame = self.decoder.next().map_err(|error| match error {
+            FrameError::Version { .. } => End::Version,
+            FrameError::TooLong { .. } | FrameError::Checksum => End::Close(CloseReason::Malformed),
+        })?;
+        frame.map(|frame| wire::decode(&frame)).transpose().map_err(|_| End::Close(CloseReason::Malformed))
+    }
+
+    /// Waits for bytes.
+    async fn fill(&mut self) -> Result<(), End> {
+        match self.half.read(&mut self.buffer[..]).await {
+            Ok(0) => Err(End::Lost(LinkEnd::Closed)),
+            Ok(count) => {
+                self.decoder.feed(&self.buffer[..count]);
+                Ok(())
+            }
+            Err(_) => Err(End::Lost(LinkEnd::Reset)),
+        }
+    }
+}
+
+impl Conn {
+    async fn run(mut self, hello: Hello) {
+        let (sender, mut orders) = mpsc::channel(SEND_QUEUE_MAX);
+        let opened = Input::Opened { conn: self.id, ip: self.ip, run: hello.run };
+        if !self.house.open(self.id, sender, opened).await {
+            return;
+        }
+        let end = self.talk(&mut orders).await;
+        let cause = match &end {
+            End::Lost(how) => *how,
+            End::Close(CloseReason::Silent) => LinkEnd::Silence,
+            End::Close(_) | End::Version | End::Dropped => LinkEnd::Ours,
+        };
+        self.house.close(self.id, cause).await;
+        farewell(&mut self.writer, self.ip, &end).await;
+        info!(event = event::DISCONNECTED, conn = self.id.0, ip = %self.ip, ?cause, "disconnected");
+    }
+
+    /// Until the connection ends.
+    async fn talk(&mut self, orders: &mut mpsc::Receiver<Order>) -> End {
+        let mut some = Vec::new();
+        loop {
+            while let Some(message) = match self.reader.next() {
+                Ok(message) => message,
+                Err(end) => return end,
+            } {
+                self.silence.heard(self.house.clock.now());
+                if let Err(end) = self.take(message).await {
+                    return end;
+                }
+            }
+            let deadline = self.silence.deadline();
+            let house = Arc::clone(&self.house);
+            tokio::select! {
+                count = orders.recv_many(&mut some, SEND_QUEUE_MAX) => {
+                    if count == 0 {
+                        return End::Dropped;
+                    }
+                    if let Err(end) = self.obey(&mut some).await {
+                        return end;
+                    }
+                }
+                filled = self.reader.fill() => if let Err(end) = filled {
+                    return end;
+                },
+                () = crate::ops::host::sleep_until(&*house.clock, deadline) => {
+                    return End::Close(CloseReason::Silent);
+                }
+            }
+        }
+    }
+
+    /// One message from the client.
+    async fn take(&mut self, message: Decoded<ToServer>) -> Result<(), End> {
+        let conn = self.id;
+        let message = match message {
+            Decoded::Message(message) => message,
+            Decoded::Unknown(kind) => return self.reply(ToClient::Unsupported { kind }).await,
+        };
+        let input = match message {
+            ToServer::Hello(_) => return Err(End::Close(CloseReason::Malformed)),
+            ToServer::Ping(number) => return self.reply(ToClient::Pong(number)).await,
+            ToServer::Pong(_) => return Ok(()),
+            ToServer::Resume(request) => {
+                self.resume = Some(request.clone());
+                Input::Resume { conn, request }
+            }
+            ToServer::Request { seq, command } => Input::Request { conn, seq, command },
+            ToServer::Have(have) => Input::Have { conn, have },
+            ToServer::Entries(some) => self.entries(some),
+            ToServer::Held(held) => match self.held(held) {
+                Some(held) => Input::Held { conn, held },
+                None => return Ok(()),
+            },
+            ToServer::Evidence(proofs) => self.proofs(proofs),
+            ToServer::Stored { match_id, ruling } => Input::Stored { conn, match_id, ruling },
+        };
+        self.house.tell(input).await;
+        Ok(())
+    }
+
+    /// Entries whose signatures are right; the first wrong one is refused, and none after it is looked at.
+    fn entries(&self, Entries { match_id, entries }: Entries) -> Input {
+        let conn = self.id;
+        // A match that is not among those shown on this connection is the engine's to answer.
+        let Some(keys) = self.keys.get(&match_id) else { return Input::Entries { conn, match_id, entries: Vec::new() } };
+        let mut good = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let ply = entry.body.ply.min(PLIES_MAX);
+            if entry.body.match_id != match_id {
+                return Input::BadEntry { conn, match_id, ply, refusal: Refusal::NotAPlayer };
+            }
+            match self.verify(keys, entry) {
+                Some(entry) => good.push(entry),
+                None => return Input::BadEntry { conn, match_id, ply, refusal: Refusal::BadSignature },
+            }
+        }
+        Input::Entries { conn, match_id, entries: good }
+    }
+
+    fn verify(&self, keys: &[PublicKey; 2], entry: Signed<Entry>) -> Option<Verified<Entry>> {
+        let key = &keys[entry.body.seat.index()];
+        entry.verify(key, &self.house.server).ok()
+    }
+
+    fn held(&self, held: Signed<Held>) -> Option<Verified<Held>> {
+        let keys = self.keys.get(&held.body.match_id)?;
+        let by = |seat: Seat| held.clone().verify(&keys[seat.index()], &self.house.server).ok();
+        Seat::BOTH.into_iter().find_map(by)
+    }
+
+    fn proofs(&self, Proofs { match_id, fouls }: Proofs) -> Input {
+        let pair = |foul: Foul| {
+            let keys = self.keys.get(&match_id)?;
+            Some([self.verify(keys, foul.first)?, self.verify(keys, foul.second)?])
+        };
+        // One proof a seat is all that can be used.
+        let pairs = fouls.into_iter().take(Seat::BOTH.len()).filter_map(pair).collect();
+        Input::Proofs { conn: self.id, match_id, pairs }
+    }
+
+    /// What the engine says, in order, in as few writes as may be.
+    async fn obey(&mut self, orders: &mut Vec<Order>) -> Result<(), End> {
+        let mut bytes = Vec::new();
+        for order in orders.drain(..) {
+            match order {
+                Order::Send(message) => self.append(&mut bytes, *message),
+                Order::Pace(urgent) => self.silence.set_urgent(self.house.clock.now(), urgent),
+                Order::CheckResume(device) => {
+                    let good = self.resume.take().is_some_and(|request| self.check(&device, &request));
+                    self.house.tell(Input::ResumeChecked { conn: self.id, good }).await;
+                }
+                Order::Close(why) => {
+                    self.write(&bytes).await?;
+                    return Err(End::Close(why));
+                }
+            }
+            if bytes.len() >= WRITE_BYTES {
+                self.write(&std::mem::take(&mut bytes)).await?;
+            }
+        }
+        self.write(&bytes).await
+    }
+
+    fn check(&self, device: &PublicKey, request: &ResumeRequest) -> bool {
+        let body = Resume { session: request.session, nonce: self.nonce, exporter: self.exporter };
+        Signed { body, signature: request.signature }.verify(device, &self.house.server).is_ok()
+    }
+
+    /// Signs what is the server's to sign, and learns from it what this connection may send.
+    fn append(&mut self, bytes: &mut Vec<u8>, mut message: ToClient) {
+        message.seal(&self.house.key, &self.house.server);
+        match &message {
+            ToClient::Live(view) => {
+                self.guest.logged_in();
+                self.reader.decoder.set_limit(FRAME_BYTES_MAX);
+                let keys = view.matches.iter().map(|of| (of.grant.body.match_id, of.grant.body.keys));
+                self.keys = keys.collect();
+            }
+            ToClient::Matched(of) => {
+                self.keys.insert(of.grant.body.match_id, of.grant.body.keys);
+            }
+            ToClient::Welcome(_)
+            | ToClient::UpgradeRequired { .. }
+            | ToClient::Answer { .. }
+            | ToClient::ResumeRefused(_)
+            | ToClient::Ping(_)
+            | ToClient::Pong(_)
+            | ToClient::Invited(_)
+            | ToClient::InviteClosed { .. }
+            | ToClient::Suspended { .. }
+            | ToClient::Opponent { .. }
+            | ToClient::Have(_)
+            | ToClient::Entries(_)
+            | ToClient::Held { .. }
+            | ToClient::Evidence(_)
+            | ToClient::EntryRefused { .. }
+            | ToClient::Verdict(_)
+            | ToClient::Restarting { .. }
+            | ToClient::Closing { .. }
+            | ToClient::Unsupported { .. }
+            | ToClient::Offered { .. } => {}
+        }
+        bytes.extend_from_slice(&wire::encode(&message));
+    }
+
+    async fn reply(&mut self, message: ToClient) -> Result<(), End> {
+        self.write(&wire::encode(&message)).await
+    }
+
+    /// Writes and flushes. A client that does not read for as long as silence is allowed is dropped.
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), End> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let write = async {
+            self.writer.write_all(bytes).await?;
+            self.writer.flush().await
+        };
+        match timeout(SILENCE_IDLE_MAX, write).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(End::Lost(LinkEnd::Reset)),
+            Err(_) => Err(End::Close(CloseReason::Slow)),
+        }
+    }
+}
+
+/// Says why, if there is something to say, and closes.
+async fn farewell(writer: &mut WriteHalf<TlsStream<Stream>>, ip: IpAddr, end: &End) {
+    let message = match end {
+        End::Lost(_) | End::Dropped => None,
+        End::Version => Some(ToClient::UpgradeRequired { min: wire::VERSION_MIN, max: wire::VERSION_MAX }),
+        End::Close(why) => Some(ToClient::Closing { why: *why, retry_after_ms: 0 }),
+    };
+    if matches!(end, End::Version | End::Close(CloseReason::Malformed | CloseReason::Slow)) {
+        info!(event = event::MISBEHAVED, %ip, ?end, "a connection is closed");
+    }
+    let bytes = message.map(|message| wire::encode(&message)).unwrap_or_default();
+    let goodbye = async {
+        writer.write_all(&bytes).await?;
+        writer.shutdown().await
+    };
+    // Nothing more can be done for a peer that does not take it.
+    let _ = timeout(GOODBYE_MAX, goodbye).await;
+}
+
+/// How long a goodbye may take.
+const GOODBYE_MAX: Duration = Duration::from_secs(1);

@@ -1,0 +1,164 @@
+//! The one task that owns the engine.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::mpsc::{self, error::TrySendError};
+use tracing::{error, info, warn};
+
+use super::conn::Order;
+use super::hasher::Hasher;
+use super::journal::JournalHandle;
+use super::{Knock, ServerError, log};
+use crate::model::engine::{Effect, Engine, Hashed, Input, JobId};
+use crate::model::event::LinkEnd;
+use crate::model::id::{Boot, ConnId};
+use crate::model::time::Clock;
+use crate::ops::event;
+use crate::ops::host::sleep_until;
+
+/// The engine and everything its effects need.
+pub(super) struct EngineTask {
+    pub(super) engine: Engine,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) journal: JournalHandle,
+    pub(super) full: bool,
+    pub(super) hasher: Box<dyn Hasher>,
+    pub(super) hashed: mpsc::UnboundedReceiver<(JobId, Hashed)>,
+    pub(super) inputs: mpsc::Receiver<Knock>,
+    pub(super) conns: BTreeMap<ConnId, mpsc::Sender<Order>>,
+    pub(super) draining: bool,
+}
+
+/// Facts that may wait for the disk before no more requests are taken.
+const UNFLUSHED_MAX: u64 = 100_000;
+/// Inputs handled between two looks at the journal.
+const INPUTS_AT_ONCE: usize = 256;
+
+impl EngineTask {
+    /// Until the server is drained, or the journal fails.
+    pub(super) async fn run(mut self, boot: Boot) -> Result<(), ServerError> {
+        self.handle(Input::Booted(boot));
+        let mut some = Vec::with_capacity(INPUTS_AT_ONCE);
+        loop {
+            if self.draining && self.engine.is_quiet() {
+                return Ok(());
+            }
+            let (appended, flushed) = self.engine.lsns();
+            let ready = appended.0 - flushed.0 < UNFLUSHED_MAX;
+            let due = self.engine.poll_timeout();
+            let clock = Arc::clone(&self.clock);
+            tokio::select! {
+                changed = self.journal.status.changed() => {
+                    changed.map_err(|_| ServerError::Engine)?;
+                    self.hear_journal()?;
+                }
+                hashed = self.hashed.recv() => if let Some((job, done)) = hashed {
+                    self.handle(Input::Hashed { job, done });
+                },
+                count = self.inputs.recv_many(&mut some, INPUTS_AT_ONCE), if ready => {
+                    if count == 0 {
+                        return Err(ServerError::Engine);
+                    }
+                    for Knock { input, orders } in some.drain(..) {
+                        self.conns.extend(orders);
+                        self.handle(input);
+                    }
+                }
+                () = sleep_until(&*clock, due) => {
+                    self.engine.handle_timeout(self.clock.now(), self.clock.wall());
+                    self.drain();
+                }
+            }
+        }
+    }
+
+    fn hear_journal(&mut self) -> Result<(), ServerError> {
+        let status = self.journal.status.borrow_and_update().clone();
+        if let Some(failed) = status.failed {
+            error!(event = event::JOURNAL_FAILED, error = %failed, "the journal cannot go on");
+            return Err(failed.into());
+        }
+        if status.flushed > self.engine.lsns().1 {
+            self.handle(Input::Flushed(status.flushed));
+        }
+        if status.full != self.full {
+            self.full = status.full;
+            match self.full {
+                true => error!(event = event::DISK_FULL, "the disk is full: nothing can be changed, reading goes on"),
+                false => warn!(event = event::DISK_FULL, "the disk has space again"),
+            }
+            self.handle(Input::DiskFull(self.full));
+        }
+        Ok(())
+    }
+
+    fn handle(&mut self, input: Input) {
+        match &input {
+            Input::Closed { conn, .. } => drop(self.conns.remove(conn)),
+            Input::Drain { .. } => self.draining = true,
+            Input::Booted(_)
+            | Input::Opened { .. }
+            | Input::Resume { .. }
+            | Input::ResumeChecked { .. }
+            | Input::Request { .. }
+            | Input::Have { .. }
+            | Input::Entries { .. }
+            | Input::BadEntry { .. }
+            | Input::Held { .. }
+            | Input::Proofs { .. }
+            | Input::Stored { .. }
+            | Input::Hashed { .. }
+            | Input::Flushed(_)
+            | Input::DiskFull(_) => {}
+        }
+        self.engine.handle(self.clock.now(), self.clock.wall(), input);
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        while let Some(effect) = self.engine.poll_effect() {
+            match effect {
+                // When the journal has ended, its status says so.
+                Effect::Append(facts) => drop(self.journal.batches.send(facts)),
+                Effect::Hash { job, hashing } => {
+                    if self.hasher.start(job, hashing).is_err() {
+                        // The engine counts the jobs, so there is always room; after a fault nobody is let in.
+                        self.engine.handle(
+                            self.clock.now(),
+                            self.clock.wall(),
+                            Input::Hashed { job, done: Hashed::Wrong },
+                        );
+                    }
+                }
+                Effect::CheckResume { conn, device } => self.order(conn, Order::CheckResume(device)),
+                Effect::Send { conn, message } => self.order(conn, Order::Send(message)),
+                Effect::Pace { conn, urgent } => self.order(conn, Order::Pace(urgent)),
+                Effect::Close { conn, why } => {
+                    self.order(conn, Order::Close(why));
+                    self.conns.remove(&conn);
+                }
+                Effect::Log(event) => log::write(&event),
+            }
+        }
+    }
+
+    /// Gives an order to a connection. One that does not take its orders is dropped.
+    fn order(&mut self, conn: ConnId, order: Order) {
+        let Some(orders) = self.conns.get(&conn) else { return };
+        match orders.try_send(order) {
+            Ok(()) => {}
+            // It has ended, and says so itself.
+            Err(TrySendError::Closed(_)) => {}
+            Err(TrySendError::Full(_)) => {
+                info!(event = event::MISBEHAVED, conn = conn.0, "a client does not read what is sent to it");
+                self.conns.remove(&conn);
+                self.engine.handle(
+                    self.clock.now(),
+                    self.clock.wall(),
+                    Input::Closed { conn, end: LinkEnd::Ours },
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! The journal's own thread: takes all that waits, writes it as one frame, syncs once, reports.
+//!
+//! A full disk is not an end: a reserve file gives back enough space for what was decided already, the engine is told
+//! to refuse changes, and when there is room for a new reserve it is told to go on.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+
+use crate::model::fact::Fact;
+use crate::model::id::Lsn;
+use crate::store::{Disk, Journal, StoreError};
+
+/// What the journal has to say; only the newest counts.
+#[derive(Clone, Debug)]
+pub struct JournalStatus {
+    /// Facts up to here are on disk.
+    pub flushed: Lsn,
+    /// The disk is full: no more changes.
+    pub full: bool,
+    /// The journal cannot go on: end, and recover.
+    pub failed: Option<StoreError>,
+}
+
+/// The work of the journal, to be run by whatever [`RunJournal`] has for it.
+pub struct JournalWork {
+    journal: Journal<Fact>,
+    batches: mpsc::UnboundedReceiver<Vec<Fact>>,
+    status: watch::Sender<JournalStatus>,
+    disk: Arc<dyn Disk>,
+    reserve: PathBuf,
+    reserved: bool,
+    waiting: Vec<Vec<Fact>>,
+}
+
+/// How the journal gets its time: a thread in the product, a task in the simulation.
+pub trait RunJournal: Send + Sync {
+    /// Runs the work until the engine lets go of it.
+    fn run(&self, work: JournalWork);
+
+    /// Calls `step` every few seconds, for ever.
+    fn run_snapshots(&self, step: Box<dyn FnMut() + Send>);
+}
+
+/// Whether there is more to do before the next batch is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Done,
+    Again,
+}
+
+/// A thread of its own.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OnThread;
+
+/// A task on the runtime; every write blocks it.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OnTask;
+
+/// The engine's end.
+pub(crate) struct JournalHandle {
+    pub(crate) batches: mpsc::UnboundedSender<Vec<Fact>>,
+    pub(crate) status: watch::Receiver<JournalStatus>,
+}
+
+/// Batches in one frame at most.
+const BATCHES_MAX: usize = 4096;
+/// Space kept for what was decided before the engine hears that the disk is full.
+const RESERVE_BYTES: usize = 4 * 1024 * 1024;
+/// The file that keeps it.
+const RESERVE: &str = "reserve";
+/// How often sealed segments are looked at.
+const SNAPSHOT_EVERY: Duration = Duration::from_secs(5);
+/// How often a full disk is tried again.
+const FULL_RETRY: Duration = Duration::from_millis(500);
+
+impl JournalWork {
+    /// The work, and the end that the engine keeps. What is given to the engine's end is bounded by the engine: it
+    /// takes no requests while too many facts are not on disk.
+    pub(crate) fn new(journal: Journal<Fact>, disk: Arc<dyn Disk>, dir: PathBuf) -> (Self, JournalHandle) {
+        let (sender, batches) = mpsc::unbounded_channel();
+        let first = JournalStatus { flushed: journal.last(), full: false, failed: None };
+        let (status, watch) = watch::channel(first);
+        let reserve = dir.join(RESERVE);
+        let work = Self { journal, batches, status, disk, reserve, reserved: false, waiting: Vec::new() };
+        (work, JournalHandle { batches: sender, status: watch })
+    }
+
+    /// Blocks a thread with the work.
+    pub fn run_blocking(mut self) {
+        while self.batches.blocking_recv_many(&mut self.waiting, BATCHES_MAX) > 0 {
+            while self.step() == Step::Again {
+                std::thread::sleep(FULL_RETRY);
+            }
+        }
+    }
+
+    /// Does the work on a task.
+    pub async fn run_async(mut self) {
+        while self.batches.recv_many(&mut self.waiting, BATCHES_MAX).await > 0 {
+            while self.step() == Step::Again {
+                tokio::time::sleep(FULL_RETRY).await;
+            }
+        }
+    }
+
+    /// Writes what waits, and what has come since.
+    fn step(&mut self) -> Step {
+        while self.waiting.len() < BATCHES_MAX
+            && let Ok(more) = self.batches.try_recv()
+        {
+            self.waiting.push(more);
+        }
+        let written = self.write().or_else(|error| match error {
+            StoreError::Full { .. } => {
+                self.status.send_modify(|status| status.full = true);
+                // Its space goes to what waits.
+                let _ = self.disk.remove(&self.reserve);
+                self.reserved = false;
+                self.write()
+            }
+            other => Err(other),
+        });
+        match written {
+            Ok(()) => {}
+            Err(StoreError::Full { .. }) => return self.again(),
+            Err(error) => {
+                self.status.send_modify(|status| status.failed = Some(error));
+                self.batches.close();
+                self.waiting.clear();
+                return Step::Done;
+            }
+        }
+        self.reserved = self.reserved || self.reserve();
+        self.status.send_if_modified(|status| std::mem::replace(&mut status.full, !self.reserved) == self.reserved);
+        if self.reserved { Step::Done } else { self.again() }
+    }
+
+    fn write(&mut self) -> Result<(), StoreError> {
+        if !self.waiting.is_empty() {
+            let flushed = self.journal.append(&self.waiting)?;
+            self.waiting.clear();
+            self.status.send_modify(|status| status.flushed = flushed);
+        }
+        Ok(())
+    }
+
+    /// A full disk is tried again as long as the engine is there.
+    fn again(&self) -> Step {
+        if self.batches.is_closed() && self.batches.is_empty() { Step::Done } else { Step::Again }
+    }
+
+    /// Keeps space aside; whether there was enough.
+    fn reserve(&self) -> bool {
+        let made = match self.disk.create(&self.reserve) {
+            Ok(mut file) => file.append(&vec![0; RESERVE_BYTES]).and_then(|()| file.sync()),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return true,
+            Err(error) => Err(error),
+        };
+        if made.is_err() {
+            let _ = self.disk.remove(&self.reserve);
+        }
+        made.is_ok()
+    }
+}
+
+impl RunJournal for OnThread {
+    fn run(&self, work: JournalWork) {
+        let named = std::thread::Builder::new().name("journal".to_owned());
+        named.spawn(|| work.run_blocking()).expect("a thread can be started");
+    }
+
+    fn run_snapshots(&self, mut step: Box<dyn FnMut() + Send>) {
+        let named = std::thread::Builder::new().name("snapshots".to_owned());
+        let repeat = move || loop {
+            std::thread::sleep(SNAPSHOT_EVERY);
+            step();
+        };
+        named.spawn(repeat).expect("a thread can be started");
+    }
+}
+
+impl RunJournal for OnTask {
+    fn run(&self, work: JournalWork) {
+        tokio::spawn(work.run_async());
+    }
+
+    fn run_snapshots(&self, mut step: Box<dyn FnMut() + Send>) {
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(SNAPSHOT_EVERY).await;
+                step();
+            }
+        });
+    }
+}

@@ -1,0 +1,53 @@
+//! The engine's events as lines of the log. Names and messages are constant, facts are fields.
+
+use tracing::{info, warn};
+
+use crate::model::decide;
+use crate::model::event::Event;
+use crate::model::games::Seat;
+use crate::ops::event;
+
+/// Writes one event.
+pub(super) fn write(what: &Event) {
+    let ip = |ips: &[Option<std::net::IpAddr>; 2], seat: Seat| ips[seat.index()].map(|ip| ip.to_string()).unwrap_or_default();
+    match what {
+        Event::UserAdded { user, ip } => info!(event = event::USER_ADDED, %user, %ip, "account made"),
+        Event::LoginOk { user, ip } => info!(event = event::LOGIN_OK, %user, %ip, "login"),
+        Event::LoginFailed { user, ip } => info!(event = event::LOGIN_FAILED, %user, %ip, "login failed"),
+        Event::Resumed { user, ip, session } => info!(event = event::RESUMED, %user, %ip, %session, "resumed"),
+        Event::ResumeRefused { ip, refusal } => {
+            info!(event = event::RESUME_REFUSED, %ip, why = refusal.word(), "resume refused");
+        }
+        Event::LoggedOut { user } => info!(event = event::LOGGED_OUT, %user, "logout"),
+        Event::Away { user, ip, cause } => info!(event = event::LINK_LOST, %user, %ip, ?cause, "link lost"),
+        Event::MatchStarted { match_id, names: [x, o], ips, game } => {
+            let (x_ip, o_ip) = (ip(ips, Seat::X), ip(ips, Seat::O));
+            info!(event = event::MATCH_STARTED, %match_id, %x, %o, x_ip, o_ip, game, "match started");
+        }
+        Event::MatchSuspended { match_id, by } => info!(event = event::MATCH_SUSPENDED, %match_id, %by, "match suspended"),
+        Event::MatchResumed { match_id, names: [x, o] } => {
+            info!(event = event::MATCH_RESUMED, %match_id, %x, %o, "match resumed");
+        }
+        Event::MatchSettled { match_id, names, ips, ruling, plies } => {
+            let [x, o] = names;
+            let winner = ruling.winner().map(|seat| names[seat.index()].to_string()).unwrap_or_default();
+            let (x_ip, o_ip, why) = (ip(ips, Seat::X), ip(ips, Seat::O), decide::why(*ruling));
+            info!(event = event::MATCH_SETTLED, %match_id, %x, %o, x_ip, o_ip, winner, why, plies, "match ended");
+        }
+        Event::Foul { match_id, by } => warn!(event = event::FOUL, %match_id, %by, "a player signed twice at one ply"),
+        Event::EntryRefused { match_id, ip, refusal } => {
+            info!(event = event::ENTRY_REFUSED, %match_id, %ip, why = refusal.word(), "entry refused");
+        }
+        Event::StateRolledBack { user, seen, here } => {
+            warn!(
+                event = event::STATE_ROLLED_BACK,
+                %user,
+                seen_boot = seen.0.number,
+                seen_lsn = seen.1.0,
+                boot = here.0.number,
+                lsn = here.1.0,
+                "a client has seen a later state: this one is old, and accounts and passwords may be too"
+            );
+        }
+    }
+}
