@@ -1,6 +1,9 @@
 //! The command line: one file a subcommand. Flags go before the environment, that before `rejoin.toml`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is what the terminal is for")]
 
+mod bench;
+#[cfg(unix)]
+mod child;
 mod config_file;
 mod server;
 
@@ -29,6 +32,8 @@ struct Cli {
 enum Command {
     /// Serve matches
     Server(server::Server),
+    /// Measure this program on this machine
+    Bench(bench::Bench),
 }
 
 /// Runs what was typed, and says how it ended.
@@ -47,6 +52,7 @@ pub fn run() -> ExitCode {
     };
     let result = match cli.command {
         Command::Server(server) => server.run(),
+        Command::Bench(bench) => bench.run(),
     };
     result.unwrap_or_else(|error| failed(&error, 1))
 }

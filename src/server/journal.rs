@@ -89,6 +89,12 @@ impl JournalWork {
         (work, JournalHandle { batches: sender, status: watch })
     }
 
+    /// Says that the disk cannot be trusted any more.
+    pub(crate) fn failed(&self) -> impl Fn(StoreError) + Send + use<> {
+        let status = self.status.clone();
+        move |error| status.send_modify(|status| status.failed = Some(error))
+    }
+
     /// Blocks a thread with the work.
     pub fn run_blocking(mut self) {
         while self.batches.blocking_recv_many(&mut self.waiting, BATCHES_MAX) > 0 {

@@ -254,8 +254,9 @@ impl Server {
         let Recovered { state, last, journal, .. } = recovered;
         let settings = store_settings(keys.id(), &*seams.entropy);
         let (work, handle) = JournalWork::new(journal, Arc::clone(&seams.disk), config.state.clone());
+        let failed = work.failed();
         seams.journal.run(work);
-        seams.journal.run_snapshots(Box::new(snapshots(Arc::clone(&seams.disk), &config.state, settings)));
+        seams.journal.run_snapshots(Box::new(snapshots(Arc::clone(&seams.disk), &config.state, settings, failed)));
 
         let mut seed = [0; 32];
         seams.entropy.fill(&mut seed);
@@ -365,8 +366,14 @@ async fn renew(certificate: Arc<Certificate>, seams: Seams) {
     }
 }
 
-/// One look at the sealed segments; the log says what came of it.
-fn snapshots(disk: Arc<dyn Disk>, dir: &std::path::Path, settings: store::Settings) -> impl FnMut() + Send + use<> {
+/// One look at the sealed segments; the log says what came of it. A disk that fails to sync here cannot be trusted by
+/// the journal either.
+fn snapshots<F: Fn(StoreError) + Send>(
+    disk: Arc<dyn Disk>,
+    dir: &std::path::Path,
+    settings: store::Settings,
+    failed: F,
+) -> impl FnMut() + Send + use<F> {
     let mut snapshotter = Snapshotter::<State>::new(disk, dir, settings);
     move || match snapshotter.step() {
         Ok(None) => {}
@@ -374,6 +381,7 @@ fn snapshots(disk: Arc<dyn Disk>, dir: &std::path::Path, settings: store::Settin
             let (lsn, bytes, archived) = (step.last.0, step.bytes, step.archived);
             info!(event = event::SNAPSHOT, lsn, bytes, archived, "snapshot made");
         }
+        Err(error @ StoreError::SyncFailed { .. }) => failed(error),
         Err(error) => error!(event = event::SNAPSHOT_FAILED, %error, "no snapshot could be made"),
     }
 }

@@ -123,7 +123,7 @@ impl Appender {
     pub(crate) fn back_to(&mut self, position: Position) -> Result<(), StoreError> {
         assert!(position.len <= self.at.len, "a file can only be cut back");
         self.at = position;
-        let cut: Result<(), StoreError> = Ok(());
+        let cut = self.file.truncate(self.at.len).map_err(StoreError::io("cut", &self.path));
         let cut = cut.and_then(|()| self.file.sync().map_err(StoreError::sync(&self.path)));
         cut.map_err(|error| self.break_with(error))
     }

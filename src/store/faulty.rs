@@ -1,97 +1,36 @@
 //! A disk in memory that fails as real ones do, for tests and simulations. Deterministic for a seed.
 //!
 //! It remembers what was synced. A crash keeps all of that, and of the rest what the seed says: of the bytes of a file a
-//! first part, perhaps with sectors of zeros in it; of the changes of names the first few, in order. A sync that was made
-//! to fail has lost what it should have kept, though reading still shows it, and no later sync brings it back.
+//! first part, perhaps with sectors of zeros in it; of the changes of names the first few, or any that make sense without
+//! the lost ones. A sync that was made to fail has lost what it should have kept, though reading still shows it, and no later sync brings it back.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod medium;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use self::medium::{Luck, Medium, Rename, power_cut};
 use super::disk::{Disk, DiskFile, DiskLock};
 
-/// What a power cut keeps or loses as one.
-const SECTOR_BYTES: usize = 512;
+pub use self::medium::Seeded;
 
 /// A handle of the disk; clones are the same disk.
 #[derive(Clone, Debug, Default)]
 pub struct FaultyDisk {
-    shared: Arc<Mutex<Shared>>,
-}
-
-/// A small random number generator (splitmix64).
-#[derive(Clone, Debug)]
-pub struct Seeded(pub u64);
-
-#[derive(Debug, Default)]
-struct Shared {
-    files: BTreeMap<u64, Content>,
-    names: BTreeMap<PathBuf, u64>,
-    durable: BTreeMap<PathBuf, u64>,
-    pending: Vec<Rename>,
-    dirs: BTreeSet<PathBuf>,
-    locks: BTreeSet<PathBuf>,
-    next_file: u64,
-    life: u64,
-    calls: BTreeMap<&'static str, u64>,
-    operations: u64,
-    faults: BTreeMap<u64, io::ErrorKind>,
-    power_cut_at: Option<u64>,
-    dead: bool,
-    capacity: Option<u64>,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Content {
-    live: Vec<u8>,
-    durable: Vec<u8>,
-    lying: bool,
-}
-
-/// A change of names: a file gets a name, loses one, or both.
-#[derive(Debug)]
-struct Rename {
-    file: u64,
-    from: Option<PathBuf>,
-    to: Option<PathBuf>,
+    shared: Arc<Mutex<Medium>>,
 }
 
 struct FaultyFile {
-    shared: Arc<Mutex<Shared>>,
+    shared: Arc<Mutex<Medium>>,
     file: u64,
     life: u64,
 }
 
 struct FaultyLock {
-    shared: Arc<Mutex<Shared>>,
+    shared: Arc<Mutex<Medium>>,
     path: PathBuf,
     life: u64,
-}
-
-/// What an operation is to do.
-enum Luck {
-    Work,
-    Fail(io::ErrorKind),
-    /// The power goes in the middle of it.
-    Cut,
-}
-
-impl Seeded {
-    /// The next number.
-    pub const fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number from 0 to `max`.
-    pub fn up_to(&mut self, max: usize) -> usize {
-        let span = max as u64 + 1;
-        usize::try_from(self.next() % span).unwrap_or(max)
-    }
 }
 
 impl FaultyDisk {
@@ -144,19 +83,7 @@ impl FaultyDisk {
     /// The machine dies and comes back: open files and locks are gone, what was not synced is kept as `seed` says, all
     /// planned faults are forgotten.
     pub fn crash(&self, seed: u64) {
-        let mut shared = self.shared();
-        let mut seeded = Seeded(seed);
-        let kept = seeded.up_to(shared.pending.len());
-        let pending = std::mem::take(&mut shared.pending);
-        for change in pending.iter().take(kept) {
-            change.make(&mut shared.durable);
-        }
-        shared.names = shared.durable.clone();
-        shared.forget_nameless();
-        for content in shared.files.values_mut() {
-            content.crash(&mut seeded);
-        }
-        shared.restart();
+        self.shared().crash(seed);
     }
 
     /// The process dies and the machine lives: open files and locks are gone, nothing else.
@@ -167,18 +94,7 @@ impl FaultyDisk {
     /// A copy of the disk as it is, which shares nothing with it.
     #[must_use]
     pub fn fork(&self) -> Self {
-        let shared = self.shared();
-        let forked = Shared {
-            files: shared.files.clone(),
-            names: shared.names.clone(),
-            durable: shared.durable.clone(),
-            pending: shared.pending.iter().map(Rename::copy).collect(),
-            dirs: shared.dirs.clone(),
-            next_file: shared.next_file,
-            capacity: shared.capacity,
-            ..Shared::default()
-        };
-        Self { shared: Arc::new(Mutex::new(forked)) }
+        Self { shared: Arc::new(Mutex::new(self.shared().fork())) }
     }
 
     /// Changes a file behind everybody's back, durably, as damage does. Says whether it is there.
@@ -209,7 +125,7 @@ impl FaultyDisk {
         }
     }
 
-    fn shared(&self) -> MutexGuard<'_, Shared> {
+    fn shared(&self) -> MutexGuard<'_, Medium> {
         lock(&self.shared)
     }
 }
@@ -343,7 +259,7 @@ impl DiskFile for FaultyFile {
 }
 
 impl FaultyFile {
-    fn shared(&self) -> io::Result<MutexGuard<'_, Shared>> {
+    fn shared(&self) -> io::Result<MutexGuard<'_, Medium>> {
         let shared = lock(&self.shared);
         if shared.life == self.life { Ok(shared) } else { Err(io::Error::other("opened before the crash")) }
     }
@@ -360,129 +276,14 @@ impl Drop for FaultyLock {
     }
 }
 
-impl Shared {
-    /// Counts an operation and says what becomes of it.
-    fn luck(&mut self, name: &'static str) -> Luck {
-        if self.dead {
-            return Luck::Fail(io::ErrorKind::Other);
-        }
-        self.operations += 1;
-        *self.calls.entry(name).or_default() += 1;
-        if self.power_cut_at == Some(self.operations) {
-            self.dead = true;
-            return Luck::Cut;
-        }
-        self.faults.remove(&self.operations).map_or(Luck::Work, Luck::Fail)
-    }
-
-    /// As `luck`; an operation that `changes` something does so even if the power goes in the middle: the crash
-    /// decides whether that is seen afterwards.
-    fn begin(&mut self, name: &'static str, changes: bool) -> io::Result<()> {
-        match self.luck(name) {
-            Luck::Work => Ok(()),
-            Luck::Cut if changes => Ok(()),
-            Luck::Cut => Err(power_cut()),
-            Luck::Fail(kind) => Err(kind.into()),
-        }
-    }
-
-    /// Fails if the power went in the operation that `begin` began.
-    fn end(&self) -> io::Result<()> {
-        if self.dead { Err(power_cut()) } else { Ok(()) }
-    }
-
-    fn make(&mut self, path: &Path) -> u64 {
-        self.next_file += 1;
-        let file = self.next_file;
-        self.files.insert(file, Content::default());
-        self.change(Rename { file, from: None, to: Some(path.to_owned()) });
-        file
-    }
-
-    fn change(&mut self, change: Rename) {
-        change.make(&mut self.names);
-        self.pending.push(change);
-    }
-
-    fn find(&self, path: &Path) -> io::Result<u64> {
-        self.names.get(path).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
-    }
-
-    fn content(&mut self, file: u64) -> io::Result<&mut Content> {
-        self.files.get_mut(&file).ok_or_else(|| io::ErrorKind::NotFound.into())
-    }
-
-    /// Frees files that no name, live or durable, leads to.
-    fn forget_nameless(&mut self) {
-        let names = self.names.values().chain(self.durable.values());
-        let named: BTreeSet<u64> = names.copied().chain(self.pending.iter().map(|change| change.file)).collect();
-        self.files.retain(|file, _| named.contains(file));
-    }
-
-    fn used(&self) -> u64 {
-        self.names.values().filter_map(|file| self.files.get(file)).map(|content| content.live.len() as u64).sum()
-    }
-
-    fn restart(&mut self) {
-        self.locks.clear();
-        self.faults.clear();
-        self.power_cut_at = None;
-        self.dead = false;
-        self.life += 1;
-    }
-}
-
-impl Rename {
-    fn make(&self, names: &mut BTreeMap<PathBuf, u64>) {
-        if let Some(from) = &self.from {
-            names.remove(from);
-        }
-        if let Some(to) = &self.to {
-            names.insert(to.clone(), self.file);
-        }
-    }
-
-    fn touches(&self, dir: &Path) -> bool {
-        self.from.iter().chain(&self.to).any(|path| path.parent() == Some(dir))
-    }
-
-    fn copy(&self) -> Self {
-        Self { file: self.file, from: self.from.clone(), to: self.to.clone() }
-    }
-}
-
-impl Content {
-    /// Keeps what was synced, and of the rest what the seed says.
-    fn crash(&mut self, seeded: &mut Seeded) {
-        let grown = self.live.starts_with(&self.durable);
-        if !grown && seeded.up_to(1) == 0 || self.lying {
-            self.live = self.durable.clone();
-        }
-        let synced = self.durable.len().min(self.live.len());
-        let kept = synced + seeded.up_to(self.live.len() - synced);
-        self.live.truncate(kept);
-        let holes = seeded.up_to(3) == 0;
-        for sector in synced / SECTOR_BYTES..=kept / SECTOR_BYTES {
-            let range = (sector * SECTOR_BYTES).max(synced)..((sector + 1) * SECTOR_BYTES).min(kept);
-            if holes && range.start < range.end && seeded.up_to(1) == 0 {
-                self.live[range].fill(0);
-            }
-        }
-        self.durable = self.live.clone();
-        self.lying = false;
-    }
-}
-
-fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+fn lock(shared: &Mutex<Medium>) -> MutexGuard<'_, Medium> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn power_cut() -> io::Error {
-    io::Error::other("the power is gone")
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn disk() -> (FaultyDisk, PathBuf) {

@@ -185,3 +185,14 @@ impl<F: Serialize> Journal<F> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_journal_can_be_given_to_its_thread() {
+        fn is_send<T: Send>() {}
+        is_send::<Journal<crate::store::toy::ToyFact>>();
+    }
+}

@@ -2,5 +2,6 @@
 #![allow(clippy::unwrap_used, reason = "a failed test should panic")]
 
 mod net;
+mod store;
 #[cfg(unix)]
 mod supervise;

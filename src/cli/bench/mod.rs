@@ -1,0 +1,58 @@
+//! `rejoin bench`: measurements that anybody can repeat.
+
+mod start;
+
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+/// Measure this program on this machine
+#[derive(Debug, clap::Args)]
+pub(super) struct Bench {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// From the start of a server process to the first TLS handshake answered
+    Start(start::Start),
+}
+
+impl Bench {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        match self.what {
+            What::Start(start) => start.run(),
+        }
+    }
+}
+
+/// The spread of some measurements, in milliseconds.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Spread {
+    count: usize,
+    min: f64,
+    median: f64,
+    p99: f64,
+    max: f64,
+}
+
+impl Spread {
+    /// Of at least one measurement.
+    fn of(mut samples: Vec<f64>) -> Option<Self> {
+        samples.sort_by(f64::total_cmp);
+        let at = |share: f64| {
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+            let place = (share * (samples.len().saturating_sub(1)) as f64).round() as usize;
+            samples.get(place).copied()
+        };
+        Some(Self { count: samples.len(), min: at(0.0)?, median: at(0.5)?, p99: at(0.99)?, max: at(1.0)? })
+    }
+}
+
+impl std::fmt::Display for Spread {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { count, min, median, p99, max } = self;
+        write!(to, "min {min:7.1}  median {median:7.1}  p99 {p99:7.1}  max {max:7.1} ms  ({count} samples)")
+    }
+}

@@ -1,0 +1,145 @@
+//! A real server in a process of its own, for the demo and the benches. It ends when this is dropped.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::model::key::ServerId;
+use crate::model::time::{Clock, Now};
+use crate::net::keys::published_id;
+use crate::ops::host::HostClock;
+
+/// A supervised server: a parent that holds the socket, and a worker that may be killed.
+pub(super) struct ServerProcess {
+    parent: Child,
+    lines: Receiver<(Now, String)>,
+    clock: HostClock,
+    /// The worker's process id.
+    worker: Option<Pid>,
+    /// Where it listens.
+    pub(super) addr: SocketAddr,
+    /// Where its state and keys are.
+    pub(super) dir: PathBuf,
+}
+
+/// How long a server may take to say that it is ready.
+const READY_MAX: Duration = Duration::from_secs(30);
+
+impl ServerProcess {
+    /// Starts a supervised server with its files in `dir`, on a free port of this machine.
+    ///
+    /// # Errors
+    /// When it does not get ready.
+    pub(super) fn start(dir: &Path, clock: HostClock) -> anyhow::Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["server", "--supervise", "--listen", "127.0.0.1:0", "--state"]).arg(dir.join("state"));
+        command.arg("--certs").arg(dir.join("certs")).env("REJOIN_LOG", "warn");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::from(std::fs::File::create(dir.join("log"))?));
+        let mut parent = command.spawn().context("the server cannot be started")?;
+        let stdout = parent.stdout.take().expect("it is piped");
+        let lines = lines_of(stdout, clock);
+        let addr = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut process = Self { parent, lines, clock, worker: None, addr, dir: dir.to_owned() };
+        process.until("holding ")?;
+        process.ready()?;
+        Ok(process)
+    }
+
+    /// Waits for the worker to be ready, and says when it was started.
+    ///
+    /// # Errors
+    /// When it does not get ready.
+    pub(super) fn ready(&mut self) -> anyhow::Result<Now> {
+        let (started, line) = self.until(" started")?;
+        let pid = line.split(' ').rev().nth(1).and_then(|pid| pid.parse().ok()).and_then(Pid::from_raw);
+        self.worker = Some(pid.ok_or_else(|| anyhow!("no process id in {line:?}"))?);
+        self.until("ready;")?;
+        Ok(started)
+    }
+
+    /// Kills the worker with SIGKILL, and says when. Its parent starts another at once.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(super) fn kill(&mut self) -> anyhow::Result<Now> {
+        let worker = self.worker.take().context("no worker is known to run")?;
+        kill_process(worker, Signal::KILL)?;
+        Ok(self.clock.now())
+    }
+
+    /// Stops the worker from running; [`go_on`](Self::go_on) lets it.
+    pub(super) fn worker(&self) -> Option<Pid> {
+        self.worker
+    }
+
+    /// Who it is.
+    ///
+    /// # Errors
+    /// When it has not published its id.
+    pub(super) fn id(&self) -> anyhow::Result<ServerId> {
+        published_id(&self.dir.join("certs"))?.context("the server has not published its id")
+    }
+
+    /// Asks it to stop, and waits until it has.
+    ///
+    /// # Errors
+    /// When it ends badly.
+    pub(super) fn stop(mut self) -> anyhow::Result<()> {
+        kill_process(self.pid(), Signal::TERM)?;
+        let status = self.parent.wait()?;
+        if status.success() { Ok(()) } else { Err(anyhow!("the server ended with {status}")) }
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.parent)
+    }
+
+    /// Reads lines until one contains `what`.
+    fn until(&mut self, what: &str) -> anyhow::Result<(Now, String)> {
+        loop {
+            match self.lines.recv_timeout(READY_MAX) {
+                Ok((at, line)) => {
+                    if let Some((_, rest)) = line.split_once("holding ") {
+                        let addr = rest.split(' ').next().unwrap_or_default();
+                        self.addr = addr.parse().with_context(|| format!("no address in {line:?}"))?;
+                    }
+                    if line.contains(what) {
+                        return Ok((at, line));
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => bail!("the server did not say {what:?} within {READY_MAX:?}"),
+                Err(RecvTimeoutError::Disconnected) => {
+                    let log = std::fs::read_to_string(self.dir.join("log")).unwrap_or_default();
+                    bail!("the server has ended: {}", log.trim())
+                }
+            }
+        }
+    }
+}
+
+impl Drop for ServerProcess {
+    fn drop(&mut self) {
+        // It may have ended by itself; the worker ends with its parent.
+        let _ = self.parent.kill();
+        let _ = self.parent.wait();
+    }
+}
+
+/// Lines of a process, each with the moment it was read.
+fn lines_of(from: impl Read + Send + 'static, clock: HostClock) -> Receiver<(Now, String)> {
+    let (sender, lines) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(from).lines().map_while(Result::ok) {
+            if sender.send((clock.now(), line)).is_err() {
+                return;
+            }
+        }
+    });
+    lines
+}
