@@ -5,6 +5,8 @@ mod bench;
 #[cfg(unix)]
 mod child;
 mod config_file;
+#[cfg(unix)]
+mod ledger;
 mod server;
 
 use std::process::ExitCode;

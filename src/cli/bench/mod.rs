@@ -1,5 +1,7 @@
 //! `rejoin bench`: measurements that anybody can repeat.
 
+#[cfg(unix)]
+mod recover;
 mod start;
 
 use std::process::ExitCode;
@@ -17,12 +19,17 @@ pub(super) struct Bench {
 enum What {
     /// From the start of a server process to the first TLS handshake answered
     Start(start::Start),
+    /// Kill a server in mid-game, again and again, and measure how its clients come back
+    #[cfg(unix)]
+    Recover(recover::Recover),
 }
 
 impl Bench {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         match self.what {
             What::Start(start) => start.run(),
+            #[cfg(unix)]
+            What::Recover(recover) => recover.run(),
         }
     }
 }

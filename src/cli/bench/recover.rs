@@ -1,0 +1,398 @@
+//! Kills a server in mid-game, again and again, and measures how its clients come back.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use serde::Serialize;
+use tokio::sync::Semaphore;
+
+use super::Spread;
+use crate::cli::child::ServerProcess;
+use crate::cli::ledger::{Found, Ledger};
+use crate::client::{self, ClientHandle, Order};
+use crate::model::client::command::Typed;
+use crate::model::client::event::{Event, LinkState};
+use crate::model::fact::Fact;
+use crate::model::games::GameSpec;
+use crate::model::id::{Name, UserId};
+use crate::model::password::Password;
+use crate::model::state::State;
+use crate::model::time::{Clock, Now, WallMs, ms};
+use crate::net::address::Address;
+use crate::net::host::HostNet;
+use crate::net::keys::ServerKeys;
+use crate::net::tls;
+use crate::ops::host::{HostClock, HostEntropy, sleep_until};
+use crate::server::hasher::hash_now;
+use crate::store::{self, Disk, HostDisk};
+
+/// Kill a server in mid-game, again and again, and measure how its clients come back
+#[derive(Debug, clap::Args)]
+pub(super) struct Recover {
+    /// Matches under way, each with two clients
+    #[arg(long, default_value_t = 200)]
+    matches: usize,
+    /// Times the server is killed with SIGKILL at a random moment
+    #[arg(long, default_value_t = 10)]
+    kills: usize,
+    /// Milliseconds between a board and the answer to it
+    #[arg(long, default_value_t = 250)]
+    think: u64,
+    /// Chooses the moments and the moves
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What all clients report to.
+struct Watch {
+    clock: HostClock,
+    told: Mutex<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    ledger: Ledger,
+    /// When each client's link was live last, and whether it is.
+    live: BTreeMap<usize, (Now, bool)>,
+    /// When each pair's last move was acknowledged.
+    moved: BTreeMap<usize, Now>,
+    logins: usize,
+}
+
+/// One kill.
+#[derive(Debug, Serialize)]
+struct Row {
+    kill: usize,
+    back: usize,
+    playing_on: usize,
+    /// From the kill to the start of the next worker.
+    restart_ms: u64,
+    /// From the worker's start.
+    from_start: Spread,
+    /// From the kill.
+    from_kill: Spread,
+}
+
+#[derive(Debug, Serialize)]
+struct Table {
+    clients: usize,
+    matches: usize,
+    rows: Vec<Row>,
+    /// Over all kills, from the worker's start.
+    from_start: Spread,
+    /// Over all kills, from the kill.
+    from_kill: Spread,
+    found: Found,
+}
+
+/// Clients that log in at once: more than this would only fill the hashing queue.
+const LOGINS_AT_ONCE: usize = 16;
+/// Everybody must be logged in and seated by then.
+const READY_MAX: Duration = Duration::from_secs(120);
+/// Who is not back by then counts as lost.
+const BACK_MAX: Duration = Duration::from_secs(10);
+/// Play before each kill: this much, and up to this much again.
+const PLAY: Duration = Duration::from_millis(1500);
+
+impl Recover {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let provider = tls::provider();
+        tls::warm_up(&provider);
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let home = tempfile::tempdir()?;
+        let table = runtime.block_on(self.measure(home.path(), provider))?;
+        // What clients still do in their files is not waited for.
+        runtime.shutdown_background();
+        let held = table.found.lost == 0
+            && table.found.changed == 0
+            && table.found.wrong_boards == 0
+            && table.rows.iter().all(|row| row.back == table.clients && row.playing_on == table.matches);
+        if self.json {
+            println!("{}", serde_json::to_string(&table)?);
+        } else {
+            print(&table);
+        }
+        Ok(ExitCode::from(u8::from(!held)))
+    }
+
+    async fn measure(&self, home: &Path, provider: Arc<rustls::crypto::CryptoProvider>) -> anyhow::Result<Table> {
+        let clock = HostClock::start();
+        add_accounts(home, self.matches * 2)?;
+        let mut server = ServerProcess::start(home, clock)?;
+        let address = Address { host: "127.0.0.1".to_owned(), port: server.addr.port(), id: Some(server.id()?) };
+        let watch = Arc::new(Watch { clock, told: Mutex::default() });
+        let seams = client::Seams {
+            net: Arc::new(HostNet),
+            disk: Arc::new(HostDisk),
+            clock: Arc::new(clock),
+            entropy: Arc::new(HostEntropy),
+            provider,
+        };
+        let gate = Arc::new(Semaphore::new(LOGINS_AT_ONCE));
+        let mut clients = Vec::new();
+        for number in 0..self.matches * 2 {
+            let config = client::Config {
+                address: address.clone(),
+                state: home.join("clients").join(number.to_string()),
+                ca: None,
+                trust_new: false,
+                interactive: false,
+                certs: home.join("certs"),
+                user: None,
+            };
+            let handle = client::start(config, seams.clone())?;
+            let mover = Mover { number, think: Duration::from_millis(self.think), watch: Arc::clone(&watch) };
+            let random = ChaCha8Rng::seed_from_u64(self.seed ^ ((number as u64) << 20));
+            clients.push(tokio::spawn(mover.run(handle, Arc::clone(&gate), random)));
+        }
+        watch.until(READY_MAX, |seen| seen.moved.len() == self.matches).await.context("not all matches have begun")?;
+        let mut random = ChaCha8Rng::seed_from_u64(self.seed);
+        let mut rows = Vec::new();
+        let (mut all_start, mut all_kill) = (Vec::new(), Vec::new());
+        for kill in 1..=self.kills {
+            let play = PLAY + Duration::from_millis(random.next_u64() % ms(PLAY));
+            tokio::time::sleep(play).await;
+            let (killed, started) = tokio::task::block_in_place(|| {
+                let killed = server.kill()?;
+                anyhow::Ok((killed, server.ready()?))
+            })?;
+            let count = self.matches * 2;
+            // Who is late is counted below, not an error here.
+            let _ = watch.until(BACK_MAX, |seen| seen.back_since(killed).count() == count).await;
+            let _ = watch.until(BACK_MAX, |seen| seen.moved_since(started) == self.matches).await;
+            let seen = watch.seen();
+            let back: Vec<Now> = seen.back_since(killed).collect();
+            let playing_on = seen.moved_since(started);
+            drop(seen);
+            let since = |from: Now| -> Vec<f64> { back.iter().map(|at| millis(at.since(from))).collect() };
+            all_start.extend(since(started));
+            all_kill.extend(since(killed));
+            rows.push(Row {
+                kill,
+                back: back.len(),
+                playing_on,
+                restart_ms: ms(started.since(killed)),
+                from_start: Spread::of(since(started)).context("nobody came back")?,
+                from_kill: Spread::of(since(killed)).context("nobody came back")?,
+            });
+        }
+        clients.iter().for_each(tokio::task::JoinHandle::abort);
+        tokio::task::block_in_place(|| server.stop())?;
+        let found = watch.seen().ledger.clone().compare(home)?;
+        Ok(Table {
+            clients: self.matches * 2,
+            matches: self.matches,
+            rows,
+            from_start: Spread::of(all_start).context("no kills")?,
+            from_kill: Spread::of(all_kill).context("no kills")?,
+            found,
+        })
+    }
+}
+
+/// A client that plays at random, for ever. Even numbers invite the next odd one.
+struct Mover {
+    number: usize,
+    think: Duration,
+    watch: Arc<Watch>,
+}
+
+/// What a mover does next.
+enum Next {
+    Send(Vec<String>),
+    Invite,
+}
+
+impl Mover {
+    async fn run(self, mut handle: ClientHandle, gate: Arc<Semaphore>, mut random: ChaCha8Rng) -> anyhow::Result<()> {
+        let permit = gate.acquire_owned().await?;
+        let login = || Order::Typed(Typed::Login(player(self.number), password()));
+        handle.commands.send(login()).await?;
+        let mut permit = Some(permit);
+        let mut you = String::new();
+        let mut next: Option<(Now, Next)> = None;
+        loop {
+            let due = next.as_ref().map_or(Now::NEVER, |(at, _)| *at);
+            let event = tokio::select! {
+                event = handle.events.recv() => event.context("the client has ended")?,
+                () = sleep_until(&self.watch.clock, due) => {
+                    match next.take() {
+                        Some((_, Next::Send(words))) => handle.commands.send(Order::Typed(Typed::Send(words))).await?,
+                        Some((_, Next::Invite)) => {
+                            let game = GameSpec::named("tictactoe")?;
+                            let invite = Typed::Begin(player(self.number + 1), game);
+                            handle.commands.send(Order::Typed(invite)).await?;
+                        }
+                        None => {}
+                    }
+                    continue;
+                }
+            };
+            let now = self.watch.clock.now();
+            self.watch.note(self.number, now, &event);
+            match event {
+                Event::Reply(reply) if reply.command == "login" => {
+                    if reply.ok {
+                        permit = None;
+                        self.watch.seen().logins += 1;
+                        next = self.inviter().then_some((now, Next::Invite));
+                    } else {
+                        handle.commands.send(login()).await?;
+                    }
+                }
+                Event::Reply(reply) if reply.command == "begin" && !reply.ok => {
+                    next = Some((now + self.think, Next::Invite));
+                }
+                Event::InviteClosed { .. } if self.inviter() => next = Some((now + self.think, Next::Invite)),
+                Event::Invited { .. } => handle.commands.send(Order::Typed(Typed::Accept(None))).await?,
+                Event::Match { you: seat, .. } => you = seat,
+                Event::Board { turn, rows, .. } if turn.as_ref() == Some(&you) => {
+                    next = empty_cell(&rows, &mut random).map(|words| (now + self.think, Next::Send(words)));
+                }
+                Event::Result { recorded: true, .. } => {
+                    next = self.inviter().then_some((now + self.think, Next::Invite));
+                }
+                Event::Reply(_)
+                | Event::InviteClosed { .. }
+                | Event::Board { .. }
+                | Event::Result { .. }
+                | Event::Link { .. }
+                | Event::Move { .. }
+                | Event::Path { .. }
+                | Event::Opponent { .. }
+                | Event::Suspended { .. }
+                | Event::Offered { .. }
+                | Event::Notice { .. } => {}
+            }
+            let _ = &permit;
+        }
+    }
+
+    const fn inviter(&self) -> bool {
+        self.number.is_multiple_of(2)
+    }
+}
+
+impl Watch {
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, client: usize, now: Now, event: &Event) {
+        let mut seen = self.seen();
+        seen.ledger.note(event);
+        match event {
+            Event::Link { state, .. } => {
+                let live = *state == LinkState::Live;
+                let at = if live { now } else { seen.live.get(&client).map_or(now, |(at, _)| *at) };
+                seen.live.insert(client, (at, live));
+            }
+            Event::Move { acknowledged: true, .. } => {
+                seen.moved.insert(client / 2, now);
+            }
+            Event::Move { .. }
+            | Event::Reply(_)
+            | Event::Invited { .. }
+            | Event::InviteClosed { .. }
+            | Event::Match { .. }
+            | Event::Board { .. }
+            | Event::Path { .. }
+            | Event::Opponent { .. }
+            | Event::Suspended { .. }
+            | Event::Offered { .. }
+            | Event::Result { .. }
+            | Event::Notice { .. } => {}
+        }
+    }
+
+    /// Waits until something holds.
+    async fn until(&self, max: Duration, holds: impl Fn(&Seen) -> bool) -> anyhow::Result<()> {
+        let end = self.clock.now() + max;
+        while !holds(&self.seen()) {
+            if self.clock.now() > end {
+                bail!("it took longer than {max:?}");
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Ok(())
+    }
+}
+
+impl Seen {
+    /// When each client that is back since `killed` was so.
+    fn back_since(&self, killed: Now) -> impl Iterator<Item = Now> {
+        self.live.values().filter(move |(at, live)| *live && *at > killed).map(|(at, _)| *at)
+    }
+
+    fn moved_since(&self, from: Now) -> usize {
+        self.moved.values().filter(|at| **at > from).count()
+    }
+}
+
+fn print(table: &Table) {
+    let Table { clients, matches, rows, from_start, from_kill, found } = table;
+    println!("{matches} matches, {clients} clients, {} kills", rows.len());
+    println!("kill  back       playing on  restart  from the worker's start: first / median / last ms");
+    for Row { kill, back, playing_on, restart_ms, from_start, .. } in rows {
+        let Spread { min, median, max, .. } = from_start;
+        println!(
+            "{kill:4}  {back:4} of {clients:<4}  {playing_on:3} of {matches:<3}  {restart_ms:4} ms  {min:6.0} / {median:6.0} / {max:6.0}"
+        );
+    }
+    println!("from the worker's start  {from_start}");
+    println!("from the kill            {from_kill}");
+    let Found { acknowledged, lost, changed, boards, wrong_boards } = found;
+    println!("{lost} of {acknowledged} acknowledged moves lost, {changed} changed; {wrong_boards} of {boards} boards wrong");
+}
+
+/// Accounts for all clients, written as facts: only their logins are hashed one by one.
+fn add_accounts(home: &Path, count: usize) -> anyhow::Result<()> {
+    let keys = ServerKeys::load_or_make(&home.join("certs"), &HostEntropy)?;
+    let disk: Arc<dyn Disk> = Arc::new(HostDisk);
+    let settings = store::Settings::new(keys.id().0, 1);
+    let mut journal = store::recover::<State>(&disk, &home.join("state"), &settings)?.journal;
+    let hash = hash_now(&password(), &HostEntropy);
+    let account = |number: usize| Fact::AccountAdded {
+        user: UserId((number as u128 + 1).to_be_bytes()),
+        name: player(number),
+        password: hash.clone(),
+        origin: None,
+        points: 0,
+        at: WallMs(0),
+    };
+    journal.append(&[(0..count).map(account).collect()])?;
+    Ok(())
+}
+
+fn player(number: usize) -> Name {
+    Name::new(&format!("player-{number}")).expect("letters and digits")
+}
+
+fn password() -> Password {
+    Password::new("measured and found good").expect("short")
+}
+
+/// A random empty cell, as words.
+fn empty_cell(rows: &[String], random: &mut ChaCha8Rng) -> Option<Vec<String>> {
+    let cells = rows.iter().zip(1..).flat_map(|(row, number)| {
+        row.chars().zip(1..).filter(|(cell, _)| *cell == '.').map(move |(_, col): (char, u16)| (number, col))
+    });
+    let cells: Vec<(u16, u16)> = cells.collect();
+    let place = usize::try_from(random.next_u64()).ok()?.checked_rem(cells.len())?;
+    let (row, col) = cells.get(place)?;
+    Some(vec![row.to_string(), col.to_string()])
+}
+
+#[allow(clippy::cast_precision_loss, reason = "milliseconds are few")]
+fn millis(length: Duration) -> f64 {
+    length.as_secs_f64() * 1000.0
+}
