@@ -4,6 +4,7 @@
 //! pass that offers no protocol at all; no tickets, no resumption, no early data, so each connection has keys of its
 //! own; the crypto provider is an argument, never global to the process.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
@@ -13,20 +14,25 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
+use rustls::server::{Acceptor, NoServerSessionStorage, ResolvesServerCert};
 use rustls::version::TLS13;
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, NamedGroup, PeerIncompatible,
     RootCertStore, ServerConfig, SignatureScheme,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
-use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+use tokio_rustls::{LazyConfigAcceptor, TlsConnector, TlsStream};
 
 use crate::model::limits::HANDSHAKE_MAX;
 
 /// The one application protocol.
 pub const ALPN: &[u8] = b"rejoin/1";
+/// Handshakes worked on at once: enough that the processors never wait for the network.
+pub const TURNS: usize = 16;
+/// A handshake that is not through by then gives its turn to the next, and goes on beside it.
+const TURN_MAX: Duration = Duration::from_millis(100);
 /// The label under which both sides draw the value that names their connection.
 pub const EXPORTER_LABEL: &[u8] = b"EXPORTER-rejoin/1";
 
@@ -142,15 +148,16 @@ pub fn client_config(provider: Arc<CryptoProvider>, trust: &Trust) -> Result<Arc
     Ok(Arc::new(config))
 }
 
-/// The server's side of one handshake, within [`HANDSHAKE_MAX`].
+/// The server's side of one handshake, within [`HANDSHAKE_MAX`]. Of many at once, [`TURNS`] are worked on and the
+/// others wait in order: so the first clients are through early, and not all of them late.
 ///
 /// # Errors
 /// [`TlsError`]; the connection is closed.
-pub async fn accept<S>(stream: S, config: &Arc<ServerConfig>) -> Result<Secured<S>, TlsError>
+pub async fn accept<S>(stream: S, config: &Arc<ServerConfig>, turns: &Semaphore) -> Result<Secured<S>, TlsError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    accept_within(stream, config, HANDSHAKE_MAX).await
+    accept_within(stream, config, turns, HANDSHAKE_MAX).await
 }
 
 /// The client's side of one handshake, within [`HANDSHAKE_MAX`]. `host` is what the user typed, without port.
@@ -164,11 +171,27 @@ where
     connect_within(stream, config, host, HANDSHAKE_MAX).await
 }
 
-async fn accept_within<S>(stream: S, config: &Arc<ServerConfig>, limit: Duration) -> Result<Secured<S>, TlsError>
+async fn accept_within<S>(
+    stream: S,
+    config: &Arc<ServerConfig>,
+    turns: &Semaphore,
+    limit: Duration,
+) -> Result<Secured<S>, TlsError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let handshake = TlsAcceptor::from(Arc::clone(config)).accept(stream);
+    let handshake = async {
+        // Whoever says nothing waits here, and takes nobody's turn.
+        let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+        let turn = turns.acquire().await.ok();
+        let mut rest = pin!(hello.into_stream(Arc::clone(config)));
+        let quick = timeout(TURN_MAX, &mut rest).await;
+        drop(turn);
+        match quick {
+            Ok(done) => done,
+            Err(_) => rest.await,
+        }
+    };
     let stream = timeout(limit, handshake).await.map_err(|_| TlsError::Slow { limit })?.map_err(explain)?;
     secured(stream.into())
 }
@@ -294,7 +317,7 @@ mod tests {
     async fn a_client_that_sends_nothing_is_given_up() {
         let config = server_config(provider(), Arc::new(ResolvesServerCertUsingSni::new())).unwrap();
         let (ours, _theirs) = duplex(1024);
-        let error = accept_within(ours, &config, LIMIT).await.unwrap_err();
+        let error = accept_within(ours, &config, &Semaphore::new(1), LIMIT).await.unwrap_err();
         assert!(matches!(error, TlsError::Slow { limit: LIMIT }), "{error}");
     }
 

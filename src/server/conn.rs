@@ -86,7 +86,7 @@ const WRITE_BYTES: usize = 32 * 1024;
 
 /// Serves one connection from the handshake to its end.
 pub(crate) async fn serve(house: Arc<House>, stream: Stream, peer: SocketAddr, guest: Guest) {
-    let secured = match tls::accept(stream, &house.tls).await {
+    let secured = match tls::accept(stream, &house.tls, &house.turns).await {
         Ok(secured) => secured,
         Err(error) => {
             debug!(event = event::TURNED_AWAY, ip = %peer.ip(), %error, "no TLS connection came about");

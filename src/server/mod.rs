@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tracing::{debug, error, info, warn};
 
@@ -165,6 +165,7 @@ pub(crate) struct House {
     pub(crate) server: ServerId,
     pub(crate) key: SecretKey,
     pub(crate) tls: Arc<ServerConfig>,
+    pub(crate) turns: Semaphore,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     last_conn: AtomicU64,
@@ -282,6 +283,7 @@ impl Server {
             server: report.server,
             key: keys.key().clone(),
             tls,
+            turns: Semaphore::new(tls::TURNS),
             clock: Arc::clone(&seams.clock),
             entropy: Arc::clone(&seams.entropy),
             last_conn: AtomicU64::new(0),

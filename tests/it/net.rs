@@ -22,6 +22,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, ClientConfig, HandshakeKind, NamedGroup, ServerConfig};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Semaphore;
 
 type Outcome = Result<Secured<Stream>, TlsError>;
 
@@ -88,7 +89,8 @@ async fn connected() -> (Stream, Stream) {
 /// One handshake: what the server and the client say of it.
 async fn handshake(server: &Arc<ServerConfig>, client: &Arc<ClientConfig>, host: &str) -> (Outcome, Outcome) {
     let (ours, theirs) = connected().await;
-    tokio::join!(tls::accept(ours, server), tls::connect(theirs, client, host))
+    let turns = Semaphore::new(tls::TURNS);
+    tokio::join!(tls::accept(ours, server, &turns), tls::connect(theirs, client, host))
 }
 
 async fn client_error(server: &Arc<ServerConfig>, client: &Arc<ClientConfig>, host: &str) -> TlsError {
@@ -136,7 +138,8 @@ async fn a_client_without_tls_1_3_is_refused_with_an_alert() {
         let _ = theirs.read_to_end(&mut answer).await;
         answer
     };
-    let (outcome, answer) = tokio::join!(tls::accept(ours, &server), talk);
+    let turns = Semaphore::new(tls::TURNS);
+    let (outcome, answer) = tokio::join!(tls::accept(ours, &server, &turns), talk);
     let error = outcome.unwrap_err();
     assert!(matches!(error, TlsError::Old), "{error:?}");
     let fatal_protocol_version = [21, 3, 3, 0, 2, 2, 70];
@@ -183,11 +186,12 @@ async fn what_is_not_tls_is_told_apart() {
     let (_dir, server) = new_server();
     let (ours, mut theirs) = connected().await;
     theirs.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
-    assert!(matches!(tls::accept(ours, &server).await.unwrap_err(), TlsError::Broken(_)));
+    let turns = Semaphore::new(tls::TURNS);
+    assert!(matches!(tls::accept(ours, &server, &turns).await.unwrap_err(), TlsError::Broken(_)));
 
     let (ours, theirs) = connected().await;
     drop(theirs);
-    assert!(matches!(tls::accept(ours, &server).await.unwrap_err(), TlsError::Io(_)));
+    assert!(matches!(tls::accept(ours, &server, &turns).await.unwrap_err(), TlsError::Io(_)));
 }
 
 #[tokio::test]

@@ -83,9 +83,6 @@ impl Engine {
         let (match_id, inviter_is_x) = (MatchId(self.random_id()), self.random.next_u32().is_multiple_of(2));
         let user = self.user_of(conn)?.1.user;
         let invite = decide::invite_from(&self.state, from, user)?.clone();
-        if !self.live.contains_key(&invite.from) {
-            return Err(Refusal::OpponentOffline);
-        }
         let settle_by = WallMs(self.wall.0.saturating_add(ms(MATCH_IDLE_MAX)));
         let facts = decide::accept(&self.state, &invite, key, self.server, match_id, inviter_is_x, settle_by)?;
         let players = [invite.from, invite.to];

@@ -31,6 +31,8 @@ use crate::model::time::{Now, WallMs};
 
 /// Match keys that may be offered at once: ten invitations and some answers.
 const OFFERS_MAX: usize = 32;
+/// How long after a resume the newest fact seen is written down.
+const SEEN_SAVED_AFTER: Duration = Duration::from_secs(5);
 /// Round trips remembered.
 const ROUND_TRIPS: usize = 3;
 
@@ -51,6 +53,7 @@ pub struct Player {
     invites: Vec<InviteView>,
     round_trips: VecDeque<Duration>,
     failure_told: bool,
+    save_at: Now,
     effects: VecDeque<Effect>,
     now: Now,
     wall: WallMs,
@@ -161,6 +164,7 @@ impl Player {
             invites: Vec::new(),
             round_trips: VecDeque::new(),
             failure_told: false,
+            save_at: Now::NEVER,
             effects: VecDeque::new(),
             now,
             wall: WallMs(0),
@@ -192,6 +196,11 @@ impl Player {
         } else if let Some(number) = self.heart.as_mut().and_then(|heart| heart.pulse.ping(now)) {
             self.send(ToServer::Ping(number));
         }
+        if self.save_at <= now {
+            self.save_at = Now::NEVER;
+            let session = self.user.as_ref().and_then(|user| user.session.clone());
+            self.effects.extend(session.map(|session| Effect::Write(Write::Session(Some(session)))));
+        }
         self.settle_down();
     }
 
@@ -199,7 +208,7 @@ impl Player {
     #[must_use]
     pub fn poll_timeout(&self) -> Now {
         let heart = self.heart.as_ref().map(|heart| heart.silence.deadline().min(heart.pulse.due()));
-        self.supervisor.poll_timeout().min(heart.unwrap_or(Now::NEVER))
+        self.supervisor.poll_timeout().min(heart.unwrap_or(Now::NEVER)).min(self.save_at)
     }
 
     /// What to do next, until `None`.

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Effect, Player, ROUND_TRIPS};
+use rand_chacha::rand_core::Rng;
+
+use super::{Effect, Player, ROUND_TRIPS, SEEN_SAVED_AFTER};
 use crate::model::client::event::Event;
 use crate::model::client::record::{SavedSession, Write};
 use crate::model::client::table::{self, Table};
@@ -10,6 +12,7 @@ use crate::model::id::{Lsn, MatchId};
 use crate::model::key::PublicKey;
 use crate::model::message::{CloseReason, InviteView, MatchView, ToClient, ToServer, View};
 use crate::model::refusal::Refusal;
+use crate::model::time::ms;
 
 impl Player {
     pub(super) fn message(&mut self, message: ToClient) {
@@ -66,9 +69,14 @@ impl Player {
         let View { session, user, name, boot, lsn, invites, matches } = view;
         let saved = SavedSession { session, user, name, seen: (boot, lsn) };
         let Some(open) = &mut self.user else { return };
-        if open.session.as_ref() != Some(&saved) {
-            open.session = Some(saved.clone());
+        let new = open.session.as_ref().is_none_or(|known| known.session != session);
+        open.session = Some(saved.clone());
+        if new {
             self.effects.push_back(Effect::Write(Write::Session(Some(saved))));
+        } else {
+            // What was seen of the server can wait: after a restart everybody's disk has better things to do.
+            let spread = Duration::from_millis(self.random.next_u64() % ms(SEEN_SAVED_AFTER));
+            self.save_at = self.now + SEEN_SAVED_AFTER + spread;
         }
         self.connected();
         self.drain_supervisor();
