@@ -1,12 +1,15 @@
 //! The command line: one file a subcommand. Flags go before the environment, that before `rejoin.toml`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is what the terminal is for")]
 
+pub mod admin;
 mod bench;
+mod bot;
 #[cfg(unix)]
 mod child;
 mod config_file;
 #[cfg(unix)]
 mod ledger;
+mod play;
 mod server;
 
 use std::process::ExitCode;
@@ -34,6 +37,12 @@ struct Cli {
 enum Command {
     /// Serve matches
     Server(server::Server),
+    /// Play, at a prompt
+    Play(play::Play),
+    /// Play by itself against whoever asks
+    Bot(bot::Bot),
+    /// Look after a server's files
+    Admin(admin::Admin),
     /// Measure this program on this machine
     Bench(bench::Bench),
 }
@@ -54,6 +63,9 @@ pub fn run() -> ExitCode {
     };
     let result = match cli.command {
         Command::Server(server) => server.run(),
+        Command::Play(play) => play.run(),
+        Command::Bot(bot) => bot.run(),
+        Command::Admin(admin) => return admin.run(),
         Command::Bench(bench) => bench.run(),
     };
     result.unwrap_or_else(|error| failed(&error, 1))

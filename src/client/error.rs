@@ -27,7 +27,7 @@ pub enum ClientError {
     },
     /// It is not the server that is meant, or nobody has said that it is.
     #[error(transparent)]
-    Trust(#[from] TrustError),
+    Trust(Box<TrustError>),
     /// The server could not prove that it has the key it shows.
     #[error("whoever answers at {address} cannot prove to be the server {id}; somebody may stand between you and it")]
     Proof {
@@ -126,6 +126,12 @@ impl ClientError {
             | Self::Authority { .. }
             | Self::Tls(_) => 1,
         }
+    }
+}
+
+impl From<TrustError> for ClientError {
+    fn from(error: TrustError) -> Self {
+        Self::Trust(Box::new(error))
     }
 }
 

@@ -4,6 +4,7 @@
 //! it is sent or shown; a frame of a connection that was given up is never heard; the files of a user are used by one
 //! client at a time and shown to no other server than the one they belong to.
 
+pub mod bot;
 mod config;
 mod dial;
 mod error;

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::games::{Game, Illegal, Outcome, Seat, UnknownGame};
+use super::games::{Cell, Game, Illegal, Outcome, Seat, UnknownGame};
 use super::key::{Hash, Signature};
 use super::limits::PLIES_MAX;
 use super::sign::{self, Signed, Verified};
@@ -210,6 +210,20 @@ impl Transcript {
             }
         }
         game
+    }
+
+    /// Where each move has landed, as far as moves are cells.
+    #[must_use]
+    pub fn cells(&self) -> Vec<Cell> {
+        let mut game = self.position_at(0);
+        let mut cells = Vec::new();
+        for (ply, link) in (0..).zip(&self.links) {
+            if let Act::Play(play) = &link.act {
+                cells.extend(game.cell(play));
+                game.apply(Seat::at(ply), play).expect("every entry held is legal");
+            }
+        }
+        cells
     }
 
     fn entry_after(&self, ply: u16, prev: Hash, act: Act, at: WallMs) -> Entry {

@@ -72,6 +72,7 @@ mod snapshot;
 mod snapshotter;
 #[doc(hidden)]
 pub mod toy;
+mod view;
 
 pub use archive::read_archive;
 pub use backup::{backup, restore};
@@ -86,3 +87,4 @@ pub use names::{LOCK, RESTORED};
 pub use recovery::{Note, Recovered, recover};
 pub use repair::{Plan, plan_repair, repair};
 pub use snapshotter::{SEALED_MIN, Snapshotter, Step};
+pub use view::{View, view};

@@ -61,6 +61,10 @@ pub enum Event {
         turn: Option<String>,
         /// From the top.
         rows: Vec<String>,
+        /// The moves so far, each as row and column from 1; for programs in this process, not written as JSON. Shorter
+        /// than `ply` if one gives up or is no cell.
+        #[serde(skip)]
+        moves: Vec<[u16; 2]>,
     },
     /// A move, or another keeper of it.
     Move {

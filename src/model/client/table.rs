@@ -372,6 +372,7 @@ impl Table {
             ply: chain.plies(),
             turn: chain.turn().map(|seat| seat.to_string()),
             rows: chain.game().show(),
+            moves: chain.cells().into_iter().map(|cell| [cell.row, cell.col]).collect(),
         }
     }
 

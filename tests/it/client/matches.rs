@@ -50,12 +50,16 @@ async fn seat(server: &Server, conn: &mut Conn) {
     conn.send_all(&[answer, ToClient::Matched(Box::new(view))]).await;
 }
 
+async fn seated(client: &mut ClientHandle) {
+    event(client, |event| matches!(event, Event::Match { .. }).then_some(())).await;
+}
+
 /// Alice, seated in a match in which she has moved once.
 async fn in_a_match(server: &Server, config: Config, seams: Seams) -> (ClientHandle, Conn) {
     let (mut client, mut conn, _) = logged_in(server, config, seams).await;
     type_begin(&client).await;
     seat(server, &mut conn).await;
-    event(&mut client, |event| matches!(event, Event::Match { .. }).then_some(())).await;
+    seated(&mut client).await;
     type_move(&client).await;
     assert!(matches!(conn.read().await, ToServer::Entries(_)));
     (client, conn)
@@ -66,7 +70,7 @@ async fn nothing_is_sent_before_it_is_on_disk() {
     let dirs = Dirs::new();
     let server = Server::start(&dirs.certs).await;
     let disk = SlowDisk::default();
-    let client = start(pinned(&server, &dirs.state), on(&disk)).unwrap();
+    let mut client = start(pinned(&server, &dirs.state), on(&disk)).unwrap();
     type_login(&client).await;
     let mut conn = server.greet().await;
     server.log_in(&mut conn, Vec::new()).await;
@@ -76,6 +80,7 @@ async fn nothing_is_sent_before_it_is_on_disk() {
     seat(&server, &mut conn).await;
     assert_eq!(disk.synced("offers"), 1, "before the match key is offered");
     assert_eq!(disk.synced("session"), 1);
+    seated(&mut client).await;
     type_move(&client).await;
     assert!(matches!(conn.read().await, ToServer::Entries(_)));
     // The file, its grant, the entry.

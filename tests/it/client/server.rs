@@ -16,9 +16,13 @@ use rejoin::net::keys::ServerKeys;
 use rejoin::net::tls::{self, Secured};
 use rejoin::ops::host::{HostClock, HostEntropy};
 use rejoin::wire::{Decoded, Decoder, decode, encode};
+use tokio::sync::Semaphore;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 use tokio_rustls::TlsStream;
+
+use super::PATIENCE;
 
 pub(super) const NONCE: [u8; 16] = [7; 16];
 pub(super) const SESSION: SessionId = SessionId([8; 16]);
@@ -62,10 +66,14 @@ impl Server {
 
     /// The next connection, after TLS and `Hello`.
     pub(super) async fn accept(&self) -> (Conn, Hello) {
+        timeout(PATIENCE, self.accept_on()).await.expect("a client comes in time")
+    }
+
+    async fn accept_on(&self) -> (Conn, Hello) {
         loop {
             let (stream, _) = self.listener.accept().await.unwrap();
             // A client may end a dial in the middle.
-            let Ok(Secured { stream, exporter, .. }) = tls::accept(stream, &self.tls).await else { continue };
+            let Ok(Secured { stream, exporter, .. }) = tls::accept(stream, &self.tls, &Semaphore::new(1)).await else { continue };
             let mut conn = Conn { stream, decoder: Decoder::new(FRAME_BYTES_MAX), exporter };
             match conn.try_read().await {
                 Some(ToServer::Hello(hello)) => return (conn, hello),
@@ -140,6 +148,10 @@ impl Conn {
 
     /// As `read`, or `None` when the client has ended the connection.
     pub(super) async fn try_read(&mut self) -> Option<ToServer> {
+        timeout(PATIENCE, self.read_on()).await.expect("the client says something in time")
+    }
+
+    async fn read_on(&mut self) -> Option<ToServer> {
         let mut buffer = [0; 4096];
         loop {
             while let Some(frame) = self.decoder.next().unwrap() {
