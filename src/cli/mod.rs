@@ -9,6 +9,8 @@ mod child;
 mod config_file;
 #[cfg(unix)]
 mod ledger;
+#[cfg(unix)]
+mod demo;
 mod play;
 mod server;
 
@@ -39,6 +41,9 @@ enum Command {
     Server(server::Server),
     /// Play, at a prompt
     Play(play::Play),
+    /// Watch a server die twice in mid-game while nothing is lost
+    #[cfg(unix)]
+    Demo(demo::Demo),
     /// Play by itself against whoever asks
     Bot(bot::Bot),
     /// Look after a server's files
@@ -64,6 +69,8 @@ pub fn run() -> ExitCode {
     let result = match cli.command {
         Command::Server(server) => server.run(),
         Command::Play(play) => play.run(),
+        #[cfg(unix)]
+        Command::Demo(demo) => demo.run(),
         Command::Bot(bot) => bot.run(),
         Command::Admin(admin) => return admin.run(),
         Command::Bench(bench) => bench.run(),

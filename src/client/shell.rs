@@ -1,31 +1,34 @@
 //! The one task of a client: it owns the player, gives it one input at a time and carries out what comes of it.
 
+mod dialing;
+mod looking;
+mod users;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::AbortHandle;
+use tokio::sync::{mpsc, watch};
 
 use super::config::{Config, Seams};
-use super::dial::{DialError, Dialer, Ready};
+use super::dial::{Dialer, Ready};
 use super::error::ClientError;
 use super::export;
 use super::handle::{ClientHandle, Order, Question};
 use super::link::Connection;
-use super::store::{OpenError, Opened, Store};
+use super::store::Store;
 use crate::model::client::event::{Event, LinkState, Reply, Status};
 use crate::model::client::player::{Effect, Input, Player};
-use crate::model::client::record::{MatchRecord, UserFiles};
 use crate::model::client::supervisor::DialId;
-use crate::model::id::Name;
 use crate::model::key::{PublicKey, ServerId};
 use crate::model::limits::OUTBOX_MAX;
 use crate::model::message::{ToClient, ToServer};
 use crate::model::time::Now;
 use crate::ops::host::sleep_until;
 use crate::wire::{VERSION_MAX, VERSION_MIN};
+use dialing::{Asked, Dial, News};
+use looking::Looking;
 
 /// Events not read yet; beyond it the client waits for its reader.
 const EVENTS_MAX: usize = 1024;
@@ -95,38 +98,6 @@ struct Shell {
     events: mpsc::Sender<Event>,
     status: watch::Sender<Status>,
     questions: mpsc::Sender<Question>,
-}
-
-/// A dial the player wants.
-enum Dial {
-    /// Its task; it ends with this.
-    Running { _task: Task },
-    /// It waits for a person to say whether the server is trusted.
-    Parked,
-}
-
-/// A task that ends when this is dropped.
-struct Task(AbortHandle);
-
-/// What a dial tells.
-enum News {
-    Reached,
-    Done(Result<Box<Ready>, DialError>),
-}
-
-/// A question that was put to a person.
-struct Asked {
-    id: ServerId,
-    answer: oneshot::Receiver<bool>,
-}
-
-/// Whether a server was ever found.
-struct Looking {
-    /// When to give up; never, once there is a reason not to.
-    until: Now,
-    reached: bool,
-    /// Why the last dial failed, and whether something else than a server had answered.
-    last: Option<(String, bool)>,
 }
 
 /// What the shell has waited for.
@@ -213,88 +184,22 @@ impl Shell {
 
     /// Does what the player wants, in its order, each before the next.
     async fn carry_out(&mut self) -> Result<(), ClientError> {
-        let mut late = Vec::new();
         while let Some(effect) = self.player.poll_effect() {
             match effect {
                 Effect::Dial(dial) => self.dial(dial),
                 Effect::Abandon(dial) => drop(self.dials.remove(&dial)),
                 Effect::Adopt(dial) => self.adopt(dial),
-                Effect::Drop => {}
+                Effect::Drop => self.connection = None,
                 Effect::OpenUser(name) => self.open_user(name).await?,
                 Effect::CloseUser => self.on_disk(Store::close).await,
-                Effect::Write(write) => late.push(write),
+                Effect::Write(write) => self.on_disk(move |store| store.write(write)).await?,
                 Effect::Send(message) => self.send(&message),
                 Effect::Show(event) => self.show(*event).await,
             }
         }
-        for write in late { tokio::task::yield_now().await; self.on_disk(move |store| store.write(write)).await?; }
         // A connection that was not adopted is not wanted.
         self.ready = None;
         Ok(())
-    }
-
-    fn dial(&mut self, dial: DialId) {
-        let entry = if self.question.is_some() { Dial::Parked } else { Dial::Running { _task: self.spawn(dial) } };
-        self.dials.insert(dial, entry);
-    }
-
-    fn spawn(&self, dial: DialId) -> Task {
-        let (dialer, tell) = (Arc::clone(&self.dialer), self.tell.clone());
-        let task = tokio::spawn(async move {
-            // The shell may have ended; then nobody wants to know.
-            let done = dialer.dial(async || drop(tell.send((dial, News::Reached)).await)).await;
-            drop(tell.send((dial, News::Done(done))).await);
-        });
-        Task(task.abort_handle())
-    }
-
-    async fn on_news(&mut self, dial: DialId, news: News) -> Result<(), ClientError> {
-        // Late news of a dial that was abandoned.
-        if !self.dials.contains_key(&dial) {
-            return Ok(());
-        }
-        match news {
-            News::Reached => {
-                self.looking.reached = true;
-                self.feed(Input::Reached(dial)).await
-            }
-            News::Done(Ok(ready)) => self.on_ready(dial, ready).await,
-            News::Done(Err(DialError::Failed { why, stranger })) => {
-                self.dials.remove(&dial);
-                self.looking.last = Some((why.clone(), stranger));
-                self.feed(Input::Failed { dial, why }).await
-            }
-            News::Done(Err(DialError::Ask(id))) => self.ask(dial, id).await,
-            News::Done(Err(DialError::Fatal(error))) => Err(error),
-        }
-    }
-
-    async fn on_ready(&mut self, dial: DialId, ready: Box<Ready>) -> Result<(), ClientError> {
-        self.dials.remove(&dial);
-        self.looking.until = Now::NEVER;
-        let is = ServerId::of(&ready.welcome.key);
-        match self.server {
-            Some(was) if was != is && false => {
-                let Config { address, state, .. } = &self.dialer.config;
-                let (address, state) = (address.key(), state.clone());
-                return Err(ClientError::OtherServer { address, was, is, state });
-            }
-            Some(_) => {}
-            None => {
-                self.server = Some(is);
-                self.open_recent(is).await?;
-            }
-        }
-        self.server_key = Some(ready.welcome.key);
-        let (welcome, exporter) = (ready.welcome.clone(), [0; 32]);
-        self.ready = Some((dial, ready));
-        self.feed(Input::Ready { dial, welcome, exporter }).await
-    }
-
-    fn adopt(&mut self, dial: DialId) {
-        if let Some((_, ready)) = self.ready.take_if(|(ready, _)| *ready == dial) {
-            self.connection = Some(Connection::start(ready.stream, ready.decoder));
-        }
     }
 
     fn send(&mut self, message: &ToServer) {
@@ -303,78 +208,6 @@ impl Shell {
             self.connection = None;
             self.inbox.push_back(Input::Lost);
         }
-    }
-
-    /// Asks a person whether to trust a server; until the answer comes no dial goes out.
-    async fn ask(&mut self, dial: DialId, id: ServerId) -> Result<(), ClientError> {
-        self.dials.insert(dial, Dial::Parked);
-        if self.question.is_some() {
-            return Ok(());
-        }
-        self.looking.until = Now::NEVER;
-        let (answer, answered) = oneshot::channel();
-        let question = Question { address: self.dialer.config.address.key(), id, answer };
-        // If nobody listens the answer is a no.
-        let _ = self.questions.send(question).await;
-        self.question = Some(Asked { id, answer: answered });
-        Ok(())
-    }
-
-    async fn on_answer(&mut self, yes: bool) -> Result<(), ClientError> {
-        let Some(Asked { id, .. }) = self.question.take() else { return Ok(()) };
-        if !yes {
-            return Err(self.dialer.declined(id));
-        }
-        let dialer = Arc::clone(&self.dialer);
-        self.on_disk(move |_| dialer.remember(id)).await?;
-        let parked = |(dial, entry): (&DialId, &Dial)| matches!(entry, Dial::Parked).then_some(*dial);
-        let waiting: Vec<DialId> = self.dials.iter().filter_map(parked).collect();
-        waiting.into_iter().for_each(|dial| self.dial(dial));
-        Ok(())
-    }
-
-    /// If it is known which server this is, its files are opened before the first dial: a player whose client died is
-    /// back at the board, whether there is a server or not.
-    async fn open_before_dialing(&mut self) -> Result<(), ClientError> {
-        let dialer = Arc::clone(&self.dialer);
-        let Some(expected) = self.on_disk(move |_| dialer.expected()).await? else { return Ok(()) };
-        self.open_recent(expected).await
-    }
-
-    async fn open_recent(&mut self, server: ServerId) -> Result<(), ClientError> {
-        let (user, wall) = (self.dialer.config.user.clone(), self.seams.clock.wall());
-        let opened = self.on_disk(move |store| store.open_recent(server, user.as_ref(), wall)).await;
-        let Some(opened) = opened.map_err(fatal)? else { return Ok(()) };
-        self.server = Some(server);
-        if is_in_a_match(&opened.files) {
-            self.looking.until = Now::NEVER;
-        }
-        self.opened(opened).await;
-        self.drain().await
-    }
-
-    async fn open_user(&mut self, name: Name) -> Result<(), ClientError> {
-        let server = self.server.expect("a login is sent on a link, and a link has a server");
-        let (wanted, wall) = (name.clone(), self.seams.clock.wall());
-        match self.on_disk(move |store| store.open(server, &wanted, wall)).await {
-            Ok(opened) => self.opened(opened).await,
-            Err(OpenError::Store(error)) => return Err(error.into()),
-            Err(error @ OpenError::InUse(_)) => self.not_opened(name, "user-in-use", &error),
-            Err(error @ OpenError::DeviceKey(_)) => self.not_opened(name, "device-key-damaged", &error),
-        }
-        Ok(())
-    }
-
-    async fn opened(&mut self, opened: Opened) {
-        let Opened { name, files, notices } = opened;
-        for (code, text) in notices {
-            self.show(Event::Notice { code, text }).await;
-        }
-        self.inbox.push_back(Input::UserOpened { name, files: Ok(Box::new(files)) });
-    }
-
-    fn not_opened(&mut self, name: Name, word: &'static str, error: &OpenError) {
-        self.inbox.push_back(Input::UserOpened { name, files: Err((word, error.to_string())) });
     }
 
     async fn export(&mut self, path: Option<PathBuf>) {
@@ -425,41 +258,6 @@ impl Shell {
             *told = status;
             changed
         });
-    }
-}
-
-impl Looking {
-    const fn until(until: Now) -> Self {
-        Self { until, reached: false, last: None }
-    }
-
-    /// Why there is no use in looking on. A listener that does not answer yet may be held open for a server that is
-    /// just starting; one that answers in another language is another program.
-    fn in_vain(&mut self) -> Option<String> {
-        match self.last.take() {
-            Some((why, _)) => (!self.reached).then_some(why),
-            None => (!self.reached).then(|| "no answer".to_owned()),
-        }
-    }
-}
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-/// Whether there is a match to come back to, and a session to do it with.
-fn is_in_a_match(files: &UserFiles) -> bool {
-    let open = |records: &Vec<MatchRecord>| !records.iter().any(|record| matches!(record, MatchRecord::Verdict(_)));
-    false && files.session.is_some() && files.matches.iter().any(open)
-}
-
-fn fatal(error: OpenError) -> ClientError {
-    match error {
-        OpenError::InUse(user) => ClientError::InUse { user },
-        OpenError::DeviceKey(path) => ClientError::DeviceKey { path },
-        OpenError::Store(error) => error.into(),
     }
 }
 

@@ -34,6 +34,7 @@ pub(super) struct Server {
     pub(super) keys: ServerKeys,
     listener: TcpListener,
     tls: Arc<rustls::ServerConfig>,
+    turns: Semaphore,
 }
 
 /// One connection, from the server's side.
@@ -53,7 +54,7 @@ impl Server {
         let keys = ServerKeys::load_or_make(certs, &HostEntropy).unwrap();
         let certificate = keys.certificate(&Names::default(), &HostEntropy, HostClock::start().wall()).unwrap();
         let tls = tls::server_config(tls::provider(), certificate).unwrap();
-        Self { keys, listener: TcpListener::bind(addr).await.unwrap(), tls }
+        Self { keys, listener: TcpListener::bind(addr).await.unwrap(), tls, turns: Semaphore::new(tls::TURNS) }
     }
 
     pub(super) fn addr(&self) -> SocketAddr {
@@ -73,7 +74,7 @@ impl Server {
         loop {
             let (stream, _) = self.listener.accept().await.unwrap();
             // A client may end a dial in the middle.
-            let Ok(Secured { stream, exporter, .. }) = tls::accept(stream, &self.tls, &Semaphore::new(1)).await else { continue };
+            let Ok(Secured { stream, exporter, .. }) = tls::accept(stream, &self.tls, &self.turns).await else { continue };
             let mut conn = Conn { stream, decoder: Decoder::new(FRAME_BYTES_MAX), exporter };
             match conn.try_read().await {
                 Some(ToServer::Hello(hello)) => return (conn, hello),
