@@ -24,7 +24,7 @@ use crate::store::HostDisk;
 
 /// A player that accepts every invitation.
 #[derive(clap::Args, Clone, Debug)]
-pub struct Bot {
+pub(super) struct Bot {
     /// As whom to play.
     #[arg(long, value_name = "NAME", value_parser = Name::new)]
     pub user: Name,
@@ -56,7 +56,7 @@ impl Bot {
     ///
     /// # Errors
     /// What went wrong before it could begin.
-    pub fn run(self) -> anyhow::Result<ExitCode> {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let password = password(&self.password_file)?;
         let state = match &self.state {
             Some(state) => state.clone(),

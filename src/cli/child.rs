@@ -40,7 +40,10 @@ impl ServerProcess {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["server", "--supervise", "--listen", "127.0.0.1:0", "--state"]).arg(dir.join("state"));
         command.arg("--certs").arg(dir.join("certs")).env("REJOIN_LOG", "warn");
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::from(std::fs::File::create(dir.join("log"))?));
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::from(std::fs::File::create(dir.join("log"))?));
         let mut parent = command.spawn().context("the server cannot be started")?;
         let stdout = parent.stdout.take().expect("it is piped");
         let lines = lines_of(stdout, clock);
@@ -71,11 +74,6 @@ impl ServerProcess {
         let worker = self.worker.take().context("no worker is known to run")?;
         kill_process(worker, Signal::KILL)?;
         Ok(self.clock.now())
-    }
-
-    /// Stops the worker from running; [`go_on`](Self::go_on) lets it.
-    pub(super) fn worker(&self) -> Option<Pid> {
-        self.worker
     }
 
     /// Who it is.

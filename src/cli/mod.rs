@@ -8,9 +8,9 @@ mod bot;
 mod child;
 mod config_file;
 #[cfg(unix)]
-mod ledger;
-#[cfg(unix)]
 mod demo;
+#[cfg(unix)]
+mod ledger;
 mod play;
 mod server;
 

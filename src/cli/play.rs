@@ -19,7 +19,7 @@ use crate::store::HostDisk;
 
 /// Play against somebody, at a prompt or from a script.
 #[derive(Clone, Debug, Args)]
-pub struct Play {
+pub(super) struct Play {
     /// Where the server is; with #ID only the server of that id is meant
     #[arg(long, env = "REJOIN_SERVER", value_name = "HOST:PORT[#ID]", default_value = "localhost:3000")]
     pub server: Address,
@@ -48,7 +48,7 @@ impl Play {
     ///
     /// # Errors
     /// When there is no place for the state, or no runtime or terminal.
-    pub fn run(self) -> anyhow::Result<ExitCode> {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let state = self.state.map_or_else(default_state, Ok)?;
         let json = self.json;
         let config = Config {

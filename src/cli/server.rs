@@ -122,7 +122,11 @@ fn give_up(error: ServerError) -> ExitCode {
 
 /// The line to send to a friend, and what was found.
 fn say_ready(report: &Report, listening: SocketAddr) {
-    let ip = if listening.ip().is_unspecified() { outside_ip().unwrap_or(IpAddr::from([127, 0, 0, 1])) } else { listening.ip() };
+    let ip = if listening.ip().is_unspecified() {
+        outside_ip().unwrap_or(IpAddr::from([127, 0, 0, 1]))
+    } else {
+        listening.ip()
+    };
     let (address, port) = (SocketAddr::new(ip, listening.port()), listening.port());
     let last_run = match report.ended_well {
         None => "a new server",

@@ -132,7 +132,7 @@ impl Dialer {
         let mut decoder = Decoder::new(FRAME_BYTES_MAX);
         let mut buffer = [0; READ_BYTES];
         let frame = loop {
-            if let Some(frame) = decoder.next().map_err(broken)? {
+            if let Some(frame) = decoder.next_frame().map_err(broken)? {
                 break frame;
             }
             match stream.read(&mut buffer).await {

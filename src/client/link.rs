@@ -80,7 +80,7 @@ async fn read_all(mut read: ReadHalf<TlsStream<Stream>>, mut decoder: Decoder, h
     let mut buffer = vec![0; READ_BYTES];
     loop {
         loop {
-            let frame = match decoder.next() {
+            let frame = match decoder.next_frame() {
                 Ok(Some(frame)) => frame,
                 Ok(None) => break,
                 Err(_) => return,

@@ -5,6 +5,7 @@ use super::evidence::{Evidence, Merge};
 use super::fact::Fact;
 use super::game::{Invite, Match};
 use super::games::GameSpec;
+use super::games::Seat;
 use super::id::{InviteId, MatchId, Name, RequestSeq, Run, SessionId, UserId};
 use super::key::{PublicKey, ServerId};
 use super::limits::{INVITES_OPEN_MAX, MATCHES_OPEN_MAX, PASSWORD_BYTES_MAX, PASSWORD_BYTES_MIN};
@@ -14,7 +15,6 @@ use super::sign::Verified;
 use super::state::State;
 use super::statement::{Base, Entry, Fared, Foul, Grant, Ruling};
 use super::time::WallMs;
-use super::games::Seat;
 
 /// What a request comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -260,9 +260,7 @@ fn may_sit(me: &Account, other: &Account) -> Result<(), Refusal> {
 
 /// The unfinished match of two players by these rules.
 fn suspended(state: &State, one: &Account, other: &Account, game: &GameSpec) -> Option<MatchId> {
-    let fits = |id: &&MatchId| {
-        state.game(**id).is_some_and(|of| of.ruling.is_none() && of.grant().game == *game)
-    };
+    let fits = |id: &&MatchId| state.game(**id).is_some_and(|of| of.ruling.is_none() && of.grant().game == *game);
     one.open.intersection(&other.open).find(fits).copied()
 }
 

@@ -1,6 +1,9 @@
 //! A whole world in one thread, for tests of the model: the real engine, real players, a disk that loses what was not
 //! flushed, links that break, processes that die. Every step is drawn from a seed.
 
+#![allow(clippy::unwrap_used, reason = "a failed test should panic")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "a test picks what it looks for")]
+
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -40,6 +43,9 @@ pub(crate) struct World {
     boots: u64,
     pub(crate) clients: Vec<Client>,
 }
+
+/// Moves by match and ply: who, and where.
+pub(crate) type Told = BTreeMap<(String, u16), (String, Option<u16>, Option<u16>)>;
 
 /// A client process and its disk.
 pub(crate) struct Client {
@@ -247,7 +253,9 @@ impl World {
 
     /// One thing that can happen without time passing, the first in a fixed order; whether there was one.
     fn step_any(&mut self) -> bool {
-        self.flush() || self.hash() || (0..self.clients.len()).any(|number| self.deliver_up(number) || self.deliver_down(number))
+        self.flush()
+            || self.hash()
+            || (0..self.clients.len()).any(|number| self.deliver_up(number) || self.deliver_down(number))
     }
 
     /// One thing that can happen, drawn at random.
@@ -281,7 +289,9 @@ impl World {
 
     /// Delivers whatever waits, but flushes nothing.
     pub(crate) fn deliver_all_but_the_disk(&mut self) {
-        while self.hash() || (0..self.clients.len()).any(|number| self.deliver_up(number) || self.deliver_down(number)) {}
+        while self.hash() || (0..self.clients.len()).any(|number| self.deliver_up(number) || self.deliver_down(number))
+        {
+        }
     }
 
     /// An input from outside.
@@ -305,7 +315,9 @@ impl World {
 
     fn deliver_up(&mut self, number: usize) -> bool {
         let client = &mut self.clients[number];
-        let (Some(Conn { id: conn, nonce }), Some(message)) = (client.conn, client.up.pop_front()) else { return false };
+        let (Some(Conn { id: conn, nonce }), Some(message)) = (client.conn, client.up.pop_front()) else {
+            return false;
+        };
         let server = self.server();
         let input = match message {
             ToServer::Resume(request) => {
@@ -319,13 +331,15 @@ impl World {
             ToServer::Have(have) => Input::Have { conn, have },
             ToServer::Entries(some) => {
                 let keys = self.keys(some.match_id);
-                let verify = |entry: Signed<_>| match_key(&keys, &entry).and_then(|key| entry.verify(&key, &server).ok());
+                let verify =
+                    |entry: Signed<_>| match_key(&keys, &entry).and_then(|key| entry.verify(&key, &server).ok());
                 let entries = some.entries.into_iter().filter_map(verify).collect();
                 Input::Entries { conn, match_id: some.match_id, entries }
             }
             ToServer::Held(held) => {
                 let keys = self.keys(held.body.match_id);
-                let good = keys.and_then(|keys| keys.into_iter().find_map(|key| held.clone().verify(&key, &server).ok()));
+                let good =
+                    keys.and_then(|keys| keys.into_iter().find_map(|key| held.clone().verify(&key, &server).ok()));
                 let Some(held) = good else { return true };
                 Input::Held { conn, held }
             }
@@ -429,14 +443,12 @@ impl Client {
     }
 
     fn file(&mut self, match_id: MatchId) -> &mut Vec<MatchRecord> {
-        let is = |file: &&mut Vec<MatchRecord>| {
-            matches!(&file[0], MatchRecord::Opened { grant, .. } if grant.body.match_id == match_id)
-        };
+        let is = |file: &&mut Vec<MatchRecord>| matches!(&file[0], MatchRecord::Opened { grant, .. } if grant.body.match_id == match_id);
         self.files.matches.iter_mut().find(is).expect("a file is opened before it is appended to")
     }
 
     /// Moves shown as acknowledged: match, ply, who, where.
-    pub(crate) fn acknowledged(&self) -> BTreeMap<(String, u16), (String, Option<u16>, Option<u16>)> {
+    pub(crate) fn acknowledged(&self) -> Told {
         let mut moves = BTreeMap::new();
         for event in &self.shown {
             if let Event::Move { match_id, ply, by, row, col, acknowledged: true, .. } = event {
@@ -459,4 +471,3 @@ impl Client {
 fn match_key(keys: &Option<[PublicKey; 2]>, entry: &Signed<super::statement::Entry>) -> Option<PublicKey> {
     keys.map(|keys| keys[entry.body.seat.index()])
 }
-

@@ -55,7 +55,7 @@ pub(super) enum Source {
     /// We sign them.
     Ours {
         /// The authority's key.
-        ca: Ed25519Key,
+        ca: Box<Ed25519Key>,
     },
     /// The operator put them into the certs directory.
     Operator {
@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_renewal_is_shown_at_once_and_is_another_certificate() {
-        let source = Source::Ours { ca: Ed25519Key::make(&Fixed(1)) };
+        let source = Source::Ours { ca: Box::new(Ed25519Key::make(&Fixed(1))) };
         let certificate = Certificate::new(source, Names::default(), &Fixed(2), WallMs(0)).unwrap();
         let before = certificate.current();
         certificate.renew(&Fixed(3), WallMs(0)).unwrap();

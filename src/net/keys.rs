@@ -112,7 +112,7 @@ impl ServerKeys {
         let server = SERVER.load_or_make(dir, entropy)?;
         let source = match Source::operator(dir)? {
             Some(source) => source,
-            None => Source::Ours { ca: CA.load_or_make(dir, entropy)? },
+            None => Source::Ours { ca: Box::new(CA.load_or_make(dir, entropy)?) },
         };
         let pairs = match &source {
             Source::Ours { ca } => vec![(SERVER, &server), (CA, ca)],

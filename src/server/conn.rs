@@ -134,7 +134,7 @@ impl Reader {
 
     /// The next whole message among the bytes that have come.
     fn next(&mut self) -> Result<Option<Decoded<ToServer>>, End> {
-        let frame = self.decoder.next().map_err(|error| match error {
+        let frame = self.decoder.next_frame().map_err(|error| match error {
             FrameError::Version { .. } => End::Version,
             FrameError::TooLong { .. } | FrameError::Checksum => End::Close(CloseReason::Malformed),
         })?;
@@ -239,7 +239,9 @@ impl Conn {
     fn entries(&self, Entries { match_id, entries }: Entries) -> Input {
         let conn = self.id;
         // A match that is not among those shown on this connection is the engine's to answer.
-        let Some(keys) = self.keys.get(&match_id) else { return Input::Entries { conn, match_id, entries: Vec::new() } };
+        let Some(keys) = self.keys.get(&match_id) else {
+            return Input::Entries { conn, match_id, entries: Vec::new() };
+        };
         let mut good = Vec::with_capacity(entries.len());
         for entry in entries {
             let ply = entry.body.ply.min(PLIES_MAX);

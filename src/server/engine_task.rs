@@ -153,11 +153,7 @@ impl EngineTask {
             Err(TrySendError::Full(_)) => {
                 info!(event = event::MISBEHAVED, conn = conn.0, "a client does not read what is sent to it");
                 self.conns.remove(&conn);
-                self.engine.handle(
-                    self.clock.now(),
-                    self.clock.wall(),
-                    Input::Closed { conn, end: LinkEnd::Ours },
-                );
+                self.engine.handle(self.clock.now(), self.clock.wall(), Input::Closed { conn, end: LinkEnd::Ours });
             }
         }
     }

@@ -120,16 +120,14 @@ impl JournalWork {
         {
             self.waiting.push(more);
         }
-        let written = self.write().or_else(|error| match error {
-            StoreError::Full { .. } => {
-                self.status.send_modify(|status| status.full = true);
-                // Its space goes to what waits.
-                let _ = self.disk.remove(&self.reserve);
-                self.reserved = false;
-                self.write()
-            }
-            other => Err(other),
-        });
+        let mut written = self.write();
+        if matches!(written, Err(StoreError::Full { .. })) {
+            self.status.send_modify(|status| status.full = true);
+            // Its space goes to what waits.
+            let _ = self.disk.remove(&self.reserve);
+            self.reserved = false;
+            written = self.write();
+        }
         match written {
             Ok(()) => {}
             Err(StoreError::Full { .. }) => return self.again(),

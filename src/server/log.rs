@@ -9,7 +9,9 @@ use crate::ops::event;
 
 /// Writes one event.
 pub(super) fn write(what: &Event) {
-    let ip = |ips: &[Option<std::net::IpAddr>; 2], seat: Seat| ips[seat.index()].map(|ip| ip.to_string()).unwrap_or_default();
+    let ip = |ips: &[Option<std::net::IpAddr>; 2], seat: Seat| {
+        ips[seat.index()].map(|ip| ip.to_string()).unwrap_or_default()
+    };
     match what {
         Event::UserAdded { user, ip } => info!(event = event::USER_ADDED, %user, %ip, "account made"),
         Event::LoginOk { user, ip } => info!(event = event::LOGIN_OK, %user, %ip, "login"),
@@ -24,7 +26,9 @@ pub(super) fn write(what: &Event) {
             let (x_ip, o_ip) = (ip(ips, Seat::X), ip(ips, Seat::O));
             info!(event = event::MATCH_STARTED, %match_id, %x, %o, x_ip, o_ip, game, "match started");
         }
-        Event::MatchSuspended { match_id, by } => info!(event = event::MATCH_SUSPENDED, %match_id, %by, "match suspended"),
+        Event::MatchSuspended { match_id, by } => {
+            info!(event = event::MATCH_SUSPENDED, %match_id, %by, "match suspended")
+        }
         Event::MatchResumed { match_id, names: [x, o] } => {
             info!(event = event::MATCH_RESUMED, %match_id, %x, %o, "match resumed");
         }

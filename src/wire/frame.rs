@@ -58,7 +58,7 @@ impl Decoder {
         self.limit = limit;
     }
 
-    /// Takes bytes as they come; call [`next`](Self::next) until `None` after each.
+    /// Takes bytes as they come; call [`next_frame`](Self::next_frame) until `None` after each.
     pub fn feed(&mut self, bytes: &[u8]) {
         if self.start > 0 {
             self.buffer.drain(..self.start);
@@ -77,7 +77,7 @@ impl Decoder {
     ///
     /// # Errors
     /// [`FrameError`]: nothing more can be read from this stream.
-    pub fn next(&mut self) -> Result<Option<Frame>, FrameError> {
+    pub fn next_frame(&mut self) -> Result<Option<Frame>, FrameError> {
         let bytes = &self.buffer[self.start..];
         let Some(header) = bytes.first_chunk::<HEADER_BYTES>() else { return Ok(None) };
         let len = u32_at(header, 0) as usize;
@@ -127,7 +127,7 @@ mod tests {
             let mut messages = Vec::new();
             for part in stream.chunks(step) {
                 decoder.feed(part);
-                while let Some(frame) = decoder.next().unwrap() {
+                while let Some(frame) = decoder.next_frame().unwrap() {
                     messages.push(frame.message);
                 }
             }
@@ -140,7 +140,7 @@ mod tests {
     fn a_length_of_4_gib_is_refused_before_anything_is_allocated() {
         let mut decoder = Decoder::new(16);
         decoder.feed(&[0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, VERSION, 0]);
-        assert_eq!(decoder.next(), Err(FrameError::TooLong { len: 0xffff_ffff, limit: 16 }));
+        assert_eq!(decoder.next_frame(), Err(FrameError::TooLong { len: 0xffff_ffff, limit: 16 }));
         assert!(decoder.buffer.capacity() < 64);
     }
 
@@ -149,7 +149,7 @@ mod tests {
         for (limit, good) in [(9, false), (10, true)] {
             let mut decoder = Decoder::new(limit);
             decoder.feed(&frame(&[1; 11]));
-            assert_eq!(decoder.next().is_ok(), good);
+            assert_eq!(decoder.next_frame().is_ok(), good);
         }
     }
 
@@ -161,7 +161,7 @@ mod tests {
             bad[bit / 8] ^= 1 << (bit % 8);
             let mut decoder = Decoder::new(100);
             decoder.feed(&bad);
-            assert!(!matches!(decoder.next(), Ok(Some(_))), "bit {bit}");
+            assert!(!matches!(decoder.next_frame(), Ok(Some(_))), "bit {bit}");
         }
     }
 }

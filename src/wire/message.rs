@@ -93,7 +93,7 @@ mod tests {
             let bytes = if raw { message } else { frame(&message) };
             let mut decoder = Decoder::new(FRAME_BYTES_STRANGER_MAX);
             decoder.feed(&bytes);
-            while let Ok(Some(frame)) = decoder.next() {
+            while let Ok(Some(frame)) = decoder.next_frame() {
                 let _ = decode::<ToServer>(&frame);
                 let _ = decode::<ToClient>(&frame);
             }

@@ -351,7 +351,9 @@ fn print(table: &Table) {
     println!("from the worker's start  {from_start}");
     println!("from the kill            {from_kill}");
     let Found { acknowledged, lost, changed, boards, wrong_boards } = found;
-    println!("{lost} of {acknowledged} acknowledged moves lost, {changed} changed; {wrong_boards} of {boards} boards wrong");
+    println!(
+        "{lost} of {acknowledged} acknowledged moves lost, {changed} changed; {wrong_boards} of {boards} boards wrong"
+    );
 }
 
 /// Accounts for all clients, written as facts: only their logins are hashed one by one.

@@ -17,8 +17,8 @@ use crate::model::games::{GameSpec, Seat};
 use crate::model::id::{MatchId, Name, SessionId, UserId};
 use crate::model::key::{PublicKey, ServerId, Signature};
 use crate::model::password::PasswordHash;
-use crate::model::statement::{Act, Base, Grant};
 use crate::model::state::State;
+use crate::model::statement::{Act, Base, Grant};
 use crate::model::time::{Clock, WallMs};
 use crate::net::host::HostNet;
 use crate::net::keys::ServerKeys;
@@ -133,7 +133,8 @@ impl Start {
         let users = (0..accounts).flat_map(|number| {
             let user = UserId(id(1, number));
             let name = Name::new(&format!("player-{number}")).expect("letters and digits");
-            let phc = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$aGFzaGhhc2hoYXNoaGFzaGhhc2hoYXNoaGFzaGhhc2g";
+            let phc =
+                "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$aGFzaGhhc2hoYXNoaGFzaGhhc2hoYXNoaGFzaGhhc2g";
             let (password, at) = (PasswordHash::new(phc.to_owned()), WallMs(0));
             let device = PublicKey(wide(2, number));
             [

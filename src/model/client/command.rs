@@ -1,7 +1,7 @@
 //! What a player types.
 
-use crate::model::id::Name;
 use crate::model::games::GameSpec;
+use crate::model::id::Name;
 use crate::model::password::Password;
 
 /// One command, understood.

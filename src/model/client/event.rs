@@ -8,6 +8,7 @@ use crate::model::statement::Fared;
 /// Something to show.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
+#[allow(clippy::large_enum_variant, reason = "events are few and live shortly")]
 pub enum Event {
     /// The link to the server has changed.
     Link {

@@ -45,9 +45,9 @@ pub enum Effect {
     /// On disk before anything after it.
     Write(Write),
     /// To the server, if there is a link.
-    Send(ToServer),
+    Send(Box<ToServer>),
     /// To the player.
-    Show(Event),
+    Show(Box<Event>),
 }
 
 /// Why a player cannot act.
@@ -269,8 +269,13 @@ impl Table {
     pub fn on_entries(&mut self, entries: Vec<Signed<Entry>>, at: WallMs) -> Vec<Effect> {
         let keys = self.grant.body.keys;
         let server = self.grant.body.server;
-        let good: Result<Vec<Verified<Entry>>, _> =
-            entries.into_iter().map(|entry| { let key = keys[entry.body.seat.index()]; entry.verify(&key, &server) }).collect();
+        let good: Result<Vec<Verified<Entry>>, _> = entries
+            .into_iter()
+            .map(|entry| {
+                let key = keys[entry.body.seat.index()];
+                entry.verify(&key, &server)
+            })
+            .collect();
         // A keeper that passes on a wrong signature passes on nothing.
         let Ok(entries) = good else { return Vec::new() };
         let merge = self.evidence.merge(&entries);
@@ -288,7 +293,10 @@ impl Table {
         let good = |foul: &Foul| {
             let key = &self.grant.body.keys[foul.first.body.seat.index()];
             let signed = |entry: &Signed<Entry>| entry.clone().verify(key, &self.grant.body.server).is_ok();
-            foul.first.body.match_id == self.id() && Evidence::proves(foul) && signed(&foul.first) && signed(&foul.second)
+            foul.first.body.match_id == self.id()
+                && Evidence::proves(foul)
+                && signed(&foul.first)
+                && signed(&foul.second)
         };
         merge.fouls = fouls.into_iter().filter(good).collect();
         self.adopt(&merge)
@@ -315,7 +323,7 @@ impl Table {
         let Ok(verdict) = verdict.verify(server_key, &self.grant.body.server) else { return Vec::new() };
         let stored = ToServer::Stored { match_id: self.id(), ruling };
         if self.verdict.as_ref().is_some_and(|held| held.body.ruling == ruling) {
-            return vec![Effect::Send(stored)];
+            return vec![send(stored)];
         }
         if self.evidence.verdict() != Some(ruling) {
             return self.dispute(ruling);
@@ -325,7 +333,7 @@ impl Table {
         self.shown = Some(ruling);
         self.active = false;
         let file = self.append(vec![MatchRecord::Verdict(verdict)]);
-        file.into_iter().chain([Effect::Show(self.result(ruling, true)), Effect::Send(stored)]).collect()
+        file.into_iter().chain([show(self.result(ruling, true)), send(stored)]).collect()
     }
 
     /// The server lacks evidence, or I do: each shows what it has, once for each verdict.
@@ -335,7 +343,7 @@ impl Table {
         }
         let fouls: Vec<Foul> = self.evidence.fouls.iter().flatten().cloned().collect();
         let proofs = (!fouls.is_empty()).then(|| ToServer::Evidence(Proofs { match_id: self.id(), fouls }));
-        proofs.into_iter().chain([self.have()]).map(Effect::Send).collect()
+        proofs.into_iter().chain([self.have()]).map(send).collect()
     }
 
     /// The opponent's link.
@@ -344,7 +352,7 @@ impl Table {
             return Vec::new();
         }
         let state = if here { Presence::Here } else { Presence::Away };
-        let mut effects = vec![Effect::Show(Event::Opponent { state })];
+        let mut effects = vec![show(Event::Opponent { state })];
         if here {
             // It may have missed my last receipt.
             effects.extend(self.receipt_out());
@@ -415,12 +423,12 @@ impl Table {
         }
         let mut effects: Vec<Effect> = self.append(records).into_iter().collect();
         for entry in &merge.adopt {
-            effects.push(Effect::Show(self.move_event(entry.body(), None)));
+            effects.push(show(self.move_event(entry.body(), None)));
             self.evidence.chain.push(entry).expect("the merge was made against this history");
         }
         merge.fouls.iter().for_each(|foul| self.evidence.convict(foul.clone()));
         if !merge.adopt.is_empty() {
-            effects.push(Effect::Show(self.board()));
+            effects.push(show(self.board()));
         }
         effects.extend(self.report());
         effects.extend(self.show_result());
@@ -437,7 +445,7 @@ impl Table {
                 let body = entry.body();
                 let of_opponent = state == MoveState::Seen && body.seat != self.seat;
                 if body.ply < now[which] && !of_opponent {
-                    effects.push(Effect::Show(self.move_event(body, Some(state))));
+                    effects.push(show(self.move_event(body, Some(state))));
                 }
             }
             self.reported[which] = self.reported[which].max(now[which]);
@@ -452,7 +460,7 @@ impl Table {
             return None;
         }
         self.shown = Some(ruling);
-        Some(Effect::Show(self.result(ruling, false)))
+        Some(show(self.result(ruling, false)))
     }
 
     fn result(&self, ruling: Ruling, recorded: bool) -> Event {
@@ -483,7 +491,7 @@ impl Table {
     fn entries_out(&self, entries: &[Verified<Entry>]) -> Vec<Effect> {
         let part = |some: &[Verified<Entry>]| {
             let entries = some.iter().map(|entry| entry.signed().clone()).collect();
-            Effect::Send(ToServer::Entries(Entries { match_id: self.id(), entries }))
+            send(ToServer::Entries(Entries { match_id: self.id(), entries }))
         };
         entries.chunks(ENTRIES_PER_FRAME_MAX).map(part).collect()
     }
@@ -493,11 +501,19 @@ impl Table {
         let plies = self.evidence.chain.plies();
         let key = self.key.as_ref()?;
         let owed = plies > 0 && Seat::at(plies - 1) != self.seat;
-        owed.then(|| Effect::Send(ToServer::Held(Signed::by(key, &self.grant.body.server, self.evidence.held()))))
+        owed.then(|| send(ToServer::Held(Signed::by(key, &self.grant.body.server, self.evidence.held()))))
     }
 
     /// A spectator has no file: what it sees is on the other device.
     fn append(&self, records: Vec<MatchRecord>) -> Option<Effect> {
         self.key.is_some().then(|| Effect::Write(Write::Append { match_id: self.id(), records }))
     }
+}
+
+fn send(message: ToServer) -> Effect {
+    Effect::Send(Box::new(message))
+}
+
+fn show(event: Event) -> Effect {
+    Effect::Show(Box::new(event))
 }

@@ -147,7 +147,8 @@ impl Engine {
     /// A match that is settled and stored by both is answered with its verdict; any other is not the player's.
     fn not_open(&mut self, conn: ConnId, match_id: MatchId, ply: u16) {
         let user = self.user_of(conn).map(|(_, account)| account.user);
-        let settled = self.state.settled(match_id).filter(|settled| user.is_ok_and(|user| settled.users.contains(&user)));
+        let settled =
+            self.state.settled(match_id).filter(|settled| user.is_ok_and(|user| settled.users.contains(&user)));
         match settled.map(|settled| settled.ruling) {
             Some(ruling) => self.send(conn, ToClient::Verdict(Signed::unsigned(Verdict { match_id, ruling }))),
             None => self.refuse_entry(conn, match_id, ply, Refusal::NotAPlayer),

@@ -87,8 +87,13 @@ impl Engine {
         let facts = decide::accept(&self.state, &invite, key, self.server, match_id, inviter_is_x, settle_by)?;
         let players = [invite.from, invite.to];
         let touches = |open: &UserId| players.contains(open);
-        let others: Vec<InviteId> = self.state.invites().filter(|open| touches(&open.from) || touches(&open.to))
-            .map(|open| open.invite).filter(|open| *open != invite.invite).collect();
+        let others: Vec<InviteId> = self
+            .state
+            .invites()
+            .filter(|open| touches(&open.from) || touches(&open.to))
+            .map(|open| open.invite)
+            .filter(|open| *open != invite.invite)
+            .collect();
         others.into_iter().for_each(|other| self.close_invite(other, InviteEnd::Busy));
         self.carry_out(conn, seq, facts);
         self.invite_ends.remove(&invite.invite);

@@ -1,19 +1,15 @@
 //! Properties of the engine under any order of events, with kills at any moment.
 #![allow(clippy::unwrap_used, reason = "a failed test should panic")]
-
-use std::collections::BTreeMap;
+#![allow(clippy::wildcard_enum_match_arm, reason = "a test picks what it looks for")]
 
 use crate::model::client::command::Typed;
 use crate::model::client::event::Event;
 use crate::model::replay::Replay;
 use crate::model::state::{Piece, State};
-use crate::model::world::World;
+use crate::model::world::{Told, World};
 
 const SEEDS: u64 = 300;
 const STEPS: usize = 400;
-
-/// What the players were told, over everything that happened.
-type Told = BTreeMap<(String, u16), (String, Option<u16>, Option<u16>)>;
 
 #[test]
 fn what_was_acknowledged_is_never_lost_or_changed_whoever_dies_when() {
@@ -60,9 +56,16 @@ fn what_was_acknowledged_is_never_lost_or_changed_whoever_dies_when() {
         acknowledged += told.len();
         settled += world.recovered().verdicts().count();
         assert_same_boards(seed, &world);
-        assert_eq!(parts(&world.recovered()), parts(world.engine.as_ref().unwrap().state()), "seed {seed}: replay is live");
+        assert_eq!(
+            parts(&world.recovered()),
+            parts(world.engine.as_ref().unwrap().state()),
+            "seed {seed}: replay is live"
+        );
     }
-    assert!(acknowledged > 500 && kills > 500 && settled > 50, "{acknowledged} moves, {kills} kills, {settled} verdicts");
+    assert!(
+        acknowledged > 500 && kills > 500 && settled > 50,
+        "{acknowledged} moves, {kills} kills, {settled} verdicts"
+    );
 }
 
 /// Adds what was shown as acknowledged; a move must never be shown with two values.
@@ -84,7 +87,10 @@ fn check(seed: u64, world: &World, told: &mut Told) {
             if let Event::Move { match_id, ply, state: crate::model::client::event::MoveState::Kept, .. } = event {
                 let id = match_id.parse().unwrap();
                 let held = state.game(id).map(|of| of.evidence.chain.plies());
-                assert!(held.is_none_or(|plies| plies > *ply), "seed {seed}: kept ply {ply} is not on the server's disk");
+                assert!(
+                    held.is_none_or(|plies| plies > *ply),
+                    "seed {seed}: kept ply {ply} is not on the server's disk"
+                );
                 assert!(held.is_some() || state.settled(id).is_some(), "seed {seed}: a kept match is gone");
             }
             if let Event::Result { match_id, recorded: true, .. } = event {
@@ -128,7 +134,8 @@ fn a_request_number_is_answered_once_over_crashes_of_either_side() {
         world.kill_server();
         world.start_server();
         world.settle();
-        let replies = world.clients[0].shown.iter().filter(|event| matches!(event, Event::Reply(r) if r.command == "leave"));
+        let replies =
+            world.clients[0].shown.iter().filter(|event| matches!(event, Event::Reply(r) if r.command == "leave"));
         let replies: Vec<&Event> = replies.collect();
         assert_eq!(replies.len(), 1, "seed {seed}");
         assert!(matches!(replies[0], Event::Reply(reply) if reply.ok), "seed {seed}: {replies:?}");
@@ -151,7 +158,8 @@ fn nothing_leaves_before_its_facts_are_flushed() {
     let after = world.engine.as_ref().unwrap().lsns();
     assert!(after.0 > appended && after.1 == flushed, "a fact waits for the disk");
     assert!(world.clients.iter().all(|client| client.kept().is_empty()));
-    let moves = world.clients[1].shown[before..].iter().filter(|event| matches!(event, Event::Move { by, .. } if by == "p0"));
+    let moves =
+        world.clients[1].shown[before..].iter().filter(|event| matches!(event, Event::Move { by, .. } if by == "p0"));
     assert_eq!(moves.count(), 0);
     world.settle();
     assert!(world.clients.iter().any(|client| !client.kept().is_empty()));

@@ -16,9 +16,9 @@ use rejoin::net::keys::ServerKeys;
 use rejoin::net::tls::{self, Secured};
 use rejoin::ops::host::{HostClock, HostEntropy};
 use rejoin::wire::{Decoded, Decoder, decode, encode};
-use tokio::sync::Semaphore;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::TlsStream;
 
@@ -74,7 +74,9 @@ impl Server {
         loop {
             let (stream, _) = self.listener.accept().await.unwrap();
             // A client may end a dial in the middle.
-            let Ok(Secured { stream, exporter, .. }) = tls::accept(stream, &self.tls, &self.turns).await else { continue };
+            let Ok(Secured { stream, exporter, .. }) = tls::accept(stream, &self.tls, &self.turns).await else {
+                continue;
+            };
             let mut conn = Conn { stream, decoder: Decoder::new(FRAME_BYTES_MAX), exporter };
             match conn.try_read().await {
                 Some(ToServer::Hello(hello)) => return (conn, hello),
@@ -155,7 +157,7 @@ impl Conn {
     async fn read_on(&mut self) -> Option<ToServer> {
         let mut buffer = [0; 4096];
         loop {
-            while let Some(frame) = self.decoder.next().unwrap() {
+            while let Some(frame) = self.decoder.next_frame().unwrap() {
                 match decode::<ToServer>(&frame).unwrap() {
                     Decoded::Message(ToServer::Ping(number)) => self.send(&ToClient::Pong(number)).await,
                     Decoded::Message(message) => return Some(message),

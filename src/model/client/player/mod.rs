@@ -402,8 +402,8 @@ impl Player {
         for effect in effects {
             match effect {
                 table::Effect::Write(write) => self.effects.push_back(Effect::Write(write)),
-                table::Effect::Send(message) => self.send(message),
-                table::Effect::Show(event) => self.show(event),
+                table::Effect::Send(message) => self.effects.push_back(Effect::Send(message)),
+                table::Effect::Show(event) => self.effects.push_back(Effect::Show(event)),
             }
         }
     }
@@ -413,7 +413,8 @@ impl Player {
             let why = "too many commands wait for the server; this one was not taken";
             return self.reply(Reply::refused(typed.word(), "busy", why));
         }
-        if !matches!(self.supervisor.link(), Link::Live { .. }) && self.supervisor.outage(self.now).is_some_and(is_long) {
+        if !matches!(self.supervisor.link(), Link::Live { .. }) && self.supervisor.outage(self.now).is_some_and(is_long)
+        {
             self.notice("queued", "the server is away; this goes out as soon as it is back");
         }
         self.outbox.push_back(Pending { typed, request: None, opening: false });

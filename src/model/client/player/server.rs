@@ -113,7 +113,8 @@ impl Player {
         if let Some(table) = self.tables.get_mut(&id) {
             table.active = view.active;
             let effects = table.on_opponent(view.opponent_here);
-            return self.carry_out(effects.into_iter().filter(|effect| matches!(effect, table::Effect::Show(_))).collect());
+            return self
+                .carry_out(effects.into_iter().filter(|effect| matches!(effect, table::Effect::Show(_))).collect());
         }
         let Some(user) = &mut self.user else { return };
         let Some(id) = user.session.as_ref().map(|session| session.user) else { return };
@@ -172,9 +173,10 @@ impl Player {
     }
 
     fn entry_refused(&mut self, match_id: MatchId, refusal: Refusal) {
-        let text = match refusal {
-            Refusal::NotAPlayer => format!("the server does not know match {match_id}; it is kept on this disk"),
-            other => format!("the server did not take a move of match {match_id}: {other}"),
+        let text = if refusal == Refusal::NotAPlayer {
+            format!("the server does not know match {match_id}; it is kept on this disk")
+        } else {
+            format!("the server did not take a move of match {match_id}: {refusal}")
         };
         self.notice("entry-refused", text);
     }

@@ -1,4 +1,5 @@
 #![allow(clippy::unwrap_used, reason = "a failed test should panic")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "a test picks what it looks for")]
 
 use crate::model::client::command::Typed;
 use crate::model::client::event::Event;
