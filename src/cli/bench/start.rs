@@ -6,7 +6,8 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
+use backon::{ConstantBuilder, Retryable};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde::Serialize;
@@ -19,12 +20,12 @@ use crate::model::key::{PublicKey, ServerId, Signature};
 use crate::model::password::PasswordHash;
 use crate::model::state::State;
 use crate::model::statement::{Act, Base, Grant};
-use crate::model::time::{Clock, WallMs};
+use crate::model::time::WallMs;
 use crate::net::host::HostNet;
 use crate::net::keys::ServerKeys;
 use crate::net::seam::Net;
 use crate::net::tls::{self, Trust};
-use crate::ops::host::{HostClock, HostEntropy};
+use crate::ops::host::HostEntropy;
 use crate::store::{self, Disk, HostDisk, Snapshotter};
 
 /// From the start of a server process to the first TLS handshake answered
@@ -65,20 +66,21 @@ struct Table {
 
 /// Facts in one append while a state is written.
 const FACTS_AT_ONCE: usize = 20_000;
+/// How often it is dialled.
+const DIAL_EVERY: Duration = Duration::from_millis(1);
 /// A server that has not answered by then never will.
 const START_MAX: Duration = Duration::from_secs(60);
 
 impl Start {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let dir = tempfile::tempdir()?;
-        let clock = HostClock::start();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let measure = |name: &str, fresh: bool| -> anyhow::Result<Spread> {
             let samples: anyhow::Result<Vec<f64>> = (0..self.runs)
                 .map(|run| {
                     let home = dir.path().join(if fresh { format!("{name}-{run}") } else { name.to_owned() });
                     std::fs::create_dir_all(&home)?;
-                    runtime.block_on(first_answer(&home, clock))
+                    runtime.block_on(first_answer(&home))
                 })
                 .collect();
             Spread::of(samples?).context("no runs")
@@ -183,7 +185,7 @@ fn plies(game: &GameSpec, match_id: MatchId, moves: u16, seed: u32) -> Vec<Fact>
 }
 
 /// Starts a server and dials it until it answers a handshake; milliseconds from its start.
-async fn first_answer(home: &Path, clock: HostClock) -> anyhow::Result<f64> {
+async fn first_answer(home: &Path) -> anyhow::Result<f64> {
     let addr = free_port().await?;
     let config = tls::client_config(tls::provider(), &Trust::Pin)?;
     let mut command = Command::new(std::env::current_exe()?);
@@ -193,21 +195,15 @@ async fn first_answer(home: &Path, clock: HostClock) -> anyhow::Result<f64> {
     #[allow(clippy::disallowed_methods, reason = "a bench reads the clock, finer than in milliseconds")]
     let start = std::time::Instant::now();
     let mut server = Ended(command.spawn()?);
-    let began = clock.now();
-    loop {
-        if let Ok(stream) = HostNet.dial(addr).await
-            && tls::connect(stream, &config, "localhost").await.is_ok()
-        {
-            return Ok(start.elapsed().as_secs_f64() * 1000.0);
-        }
-        if let Some(status) = server.0.try_wait()? {
-            bail!("the server ended with {status}");
-        }
-        if clock.now().since(began) > START_MAX {
-            bail!("the server did not answer within {START_MAX:?}");
-        }
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    let handshake = || async {
+        let stream = HostNet.dial(addr).await?;
+        tls::connect(stream, &config, "localhost").await.map_err(anyhow::Error::new)
+    };
+    let often = ConstantBuilder::default().with_delay(DIAL_EVERY).without_max_times();
+    let alive = |_: &anyhow::Error| server.0.try_wait().is_ok_and(|ended| ended.is_none());
+    let answered = tokio::time::timeout(START_MAX, handshake.retry(often).when(alive)).await;
+    answered.with_context(|| format!("the server did not answer within {START_MAX:?}"))??;
+    Ok(start.elapsed().as_secs_f64() * 1000.0)
 }
 
 /// A process that is killed when this is dropped.
