@@ -44,6 +44,9 @@ pub(super) struct Recover {
     /// Milliseconds between a board and the answer to it
     #[arg(long, default_value_t = 250)]
     think: u64,
+    /// What is played: a long game outlasts many kills; tictactoe adds a new match for each pair every two seconds
+    #[arg(long, default_value = "gomoku")]
+    game: String,
     /// Chooses the moments and the moves
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -125,6 +128,7 @@ impl Recover {
     }
 
     async fn measure(&self, home: &Path, provider: Arc<rustls::crypto::CryptoProvider>) -> anyhow::Result<Table> {
+        let game = GameSpec::named(&self.game)?;
         let clock = HostClock::start();
         add_accounts(home, self.matches * 2)?;
         let mut server = ServerProcess::start(home, clock)?;
@@ -150,7 +154,7 @@ impl Recover {
                 user: None,
             };
             let handle = client::start(config, seams.clone())?;
-            let mover = Mover { number, think: Duration::from_millis(self.think), watch: Arc::clone(&watch) };
+            let mover = Mover { number, game: game.clone(), think: Duration::from_millis(self.think), watch: Arc::clone(&watch) };
             let random = ChaCha8Rng::seed_from_u64(self.seed ^ ((number as u64) << 20));
             clients.push(tokio::spawn(mover.run(handle, Arc::clone(&gate), random)));
         }
@@ -202,6 +206,7 @@ impl Recover {
 /// A client that plays at random, for ever. Even numbers invite the next odd one.
 struct Mover {
     number: usize,
+    game: GameSpec,
     think: Duration,
     watch: Arc<Watch>,
 }
@@ -228,8 +233,7 @@ impl Mover {
                     match next.take() {
                         Some((_, Next::Send(words))) => handle.commands.send(Order::Typed(Typed::Send(words))).await?,
                         Some((_, Next::Invite)) => {
-                            let game = GameSpec::named("tictactoe")?;
-                            let invite = Typed::Begin(player(self.number + 1), game);
+                            let invite = Typed::Begin(player(self.number + 1), self.game.clone());
                             handle.commands.send(Order::Typed(invite)).await?;
                         }
                         None => {}
