@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::warn;
 
 use super::{failed, host_seams};
@@ -87,11 +88,13 @@ impl Server {
             Ok(running) => running,
             Err(error) => return Ok(give_up(error)),
         };
+        // Before anybody hears that it is ready: who does may ask it to stop at once.
+        let stop = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         say_ready(&running.report, listening);
         warn_about_disk(&state);
         // Without a service manager there is nobody to tell.
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-        wait(running).await
+        wait(running, stop).await
     }
 
     fn config(&self) -> Config {
@@ -102,9 +105,7 @@ impl Server {
 }
 
 /// Until somebody asks the server to stop, or it cannot go on.
-async fn wait(mut running: Running) -> anyhow::Result<ExitCode> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut term, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+async fn wait(mut running: Running, (mut term, mut interrupt): (Signal, Signal)) -> anyhow::Result<ExitCode> {
     tokio::select! {
         _ = term.recv() => {}
         _ = interrupt.recv() => {}

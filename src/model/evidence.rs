@@ -87,7 +87,7 @@ impl Evidence {
         let last = theirs.last().map_or(0, |entry| entry.body().ply);
         merge.relation = if !merge.adopt.is_empty() {
             Relation::Behind
-        } else if last + 1 < self.chain.plies() {
+        } else if last.saturating_add(1) < self.chain.plies() {
             Relation::Ahead
         } else {
             Relation::Same

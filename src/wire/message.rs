@@ -16,7 +16,7 @@ impl Wire for ToServer {
 }
 
 impl Wire for ToClient {
-    const KINDS: u8 = 21;
+    const KINDS: u8 = 22;
 }
 
 /// What a frame held.

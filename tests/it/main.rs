@@ -3,7 +3,12 @@
 
 mod admin;
 mod client;
+mod hostile;
+mod house;
 mod net;
+mod rig;
+mod secrets;
 mod store;
 #[cfg(unix)]
 mod supervise;
+mod wire;

@@ -154,7 +154,12 @@ impl Recover {
                 user: None,
             };
             let handle = client::start(config, seams.clone())?;
-            let mover = Mover { number, game: game.clone(), think: Duration::from_millis(self.think), watch: Arc::clone(&watch) };
+            let mover = Mover {
+                number,
+                game: game.clone(),
+                think: Duration::from_millis(self.think),
+                watch: Arc::clone(&watch),
+            };
             let random = ChaCha8Rng::seed_from_u64(self.seed ^ ((number as u64) << 20));
             clients.push(tokio::spawn(mover.run(handle, Arc::clone(&gate), random)));
         }

@@ -1,3 +1,4 @@
+//! The client's files on a disk that fails at every operation in turn.
 #![allow(clippy::unwrap_used, reason = "a failed test should panic")]
 
 use std::io;

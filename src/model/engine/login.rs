@@ -19,7 +19,8 @@ impl Engine {
         match self.hashing_for(conn, &command) {
             Ok(hashing) => {
                 let job = JobId(self.random.next_u64());
-                self.jobs.insert(job, Job { conn, seq, command });
+                let session = self.user_of(conn).ok().map(|(session, _)| session);
+                self.jobs.insert(job, Job { conn, session, seq, command });
                 if let Some(conn) = self.conns.get_mut(&conn) {
                     conn.hashing = true;
                 }
@@ -74,11 +75,15 @@ impl Engine {
     }
 
     pub(super) fn hashed(&mut self, job: JobId, done: Hashed) {
-        let Job { conn, seq, command } = self.jobs.remove(&job).expect("every job is done once");
+        let Job { conn, session, seq, command } = self.jobs.remove(&job).expect("every job is done once");
         // The one who asked may be gone.
         let Some(open) = self.conns.get_mut(&conn) else { return };
         open.hashing = false;
+        // Or the connection may be another user's by now, of whom the password says nothing.
+        let changed = open.session.map(|(session, _)| session) != session;
         let result = self.shut().and_then(|()| match (command, done) {
+            (Command::Login { .. }, _) if changed => Err(Refusal::AlreadyLoggedIn),
+            (Command::Passwd { .. }, _) if changed => Err(Refusal::NotLoggedIn),
             (Command::AddUser { name, .. }, Hashed::Made(hash)) => self.add_user(conn, seq, &name, hash),
             (Command::Login { name, device, .. }, Hashed::Right) => self.log_in(conn, seq, &name, device),
             (Command::Login { name, .. }, _) => self.wrong_password(conn, &name),
@@ -169,6 +174,10 @@ impl Engine {
         let Some(open) = self.conns.get_mut(&conn) else { return };
         let Some(request) = open.resuming.take() else { return };
         let ip = open.ip;
+        // A login that was under way may have come first.
+        if open.session.is_some() {
+            return self.refuse_resume(conn, Refusal::AlreadyLoggedIn);
+        }
         // It may have ended while the signature was checked.
         let known = self.state.session(request.session).filter(|_| good).map(|session| session.user);
         let Some(user) = known else { return self.refuse_resume(conn, Refusal::SessionEnded) };

@@ -90,6 +90,8 @@ struct Conn {
 #[derive(Clone, Debug)]
 struct Job {
     conn: ConnId,
+    /// That the connection had when it asked.
+    session: Option<SessionId>,
     seq: RequestSeq,
     command: Command,
 }

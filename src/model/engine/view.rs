@@ -6,7 +6,7 @@ use crate::model::id::{MatchId, Name, SessionId, UserId};
 use crate::model::message::{Answer, InviteView, LeaderRow, MatchView, UserRow, UserState, View};
 use crate::model::sign::Signed;
 
-/// Lines in one answer to `list` or `leaders`; at 50 bytes a line they fit in a frame.
+/// Lines in one answer to `list` or `leaders`, and invitations in a view; at 65 bytes a line they fit in a frame.
 const ROWS_MAX: usize = 500;
 
 impl Engine {
@@ -23,7 +23,7 @@ impl Engine {
             name: account.name.clone(),
             boot: self.boot,
             lsn: self.appended,
-            invites: asked.filter_map(invite).collect(),
+            invites: asked.take(ROWS_MAX).filter_map(invite).collect(),
             matches: account.open.iter().filter_map(|id| self.match_view(*id, user)).collect(),
         }
     }

@@ -1,3 +1,4 @@
+//! Bots that play whole games through the model's real engine and players.
 #![allow(clippy::unwrap_used, reason = "a failed test should panic")]
 
 use std::sync::Arc;

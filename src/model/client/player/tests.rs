@@ -1,3 +1,4 @@
+//! What a player's machine does with what is typed and what arrives, played through whole worlds.
 #![allow(clippy::unwrap_used, reason = "a failed test should panic")]
 #![allow(clippy::wildcard_enum_match_arm, reason = "a test picks what it looks for")]
 

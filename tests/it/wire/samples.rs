@@ -1,0 +1,330 @@
+//! A message of every kind, with fixed keys and numbers.
+
+use rejoin::model::evidence::Keeper;
+use rejoin::model::games::{GameSpec, Illegal, Move, Outcome, Seat};
+use rejoin::model::id::{Boot, Lsn, MatchId, Name, RequestSeq, Run, SessionId, UserId};
+use rejoin::model::key::{SecretKey, ServerId, Signature};
+use rejoin::model::message::{
+    Answer, CloseReason, Command, Entries, Have, Hello, InviteEnd, InviteView, LeaderRow, MatchView, Proofs,
+    ResumeRequest, ToClient, ToServer, UserRow, UserState, View, Welcome,
+};
+use rejoin::model::password::Password;
+use rejoin::model::refusal::Refusal;
+use rejoin::model::sign::{Signed, Verified};
+use rejoin::model::statement::{Act, Base, Entry, Foul, Grant, Held, Proof, Ruling, Verdict};
+use rejoin::model::time::WallMs;
+use rejoin::model::transcript::Transcript;
+
+/// The server's key.
+pub(super) fn server_key() -> SecretKey {
+    SecretKey::from_seed(&[1; 32])
+}
+
+pub(super) fn server() -> ServerId {
+    ServerId::of(&server_key().public())
+}
+
+/// The match key of a seat.
+pub(super) fn seat_key(seat: Seat) -> SecretKey {
+    SecretKey::from_seed(&[10 + u8::try_from(seat.index()).unwrap(); 32])
+}
+
+pub(super) fn device_key(number: u8) -> SecretKey {
+    SecretKey::from_seed(&[20 + number; 32])
+}
+
+pub(super) const MATCH: MatchId = MatchId([0x4d; 16]);
+pub(super) const USERS: [UserId; 2] = [UserId([0xa1; 16]), UserId([0xb2; 16])];
+pub(super) const SESSION: SessionId = SessionId([0x5e; 16]);
+
+pub(super) fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
+
+pub(super) fn grant(match_id: MatchId) -> Grant {
+    Grant {
+        server: server(),
+        match_id,
+        epoch: 1,
+        base: Base::NONE,
+        users: USERS,
+        keys: Seat::BOTH.map(|seat| seat_key(seat).public()),
+        game: GameSpec::named("tictactoe").unwrap(),
+        settle_by: WallMs(1_800_000_000_000),
+    }
+}
+
+/// The entries of a match in which these cells are played, X first, rows and columns from 0.
+pub(super) fn entries(match_id: MatchId, cells: &[[u8; 2]]) -> Vec<Signed<Entry>> {
+    let mut chain = Transcript::new(grant(match_id)).unwrap();
+    for cell in cells {
+        let body = chain.next_entry(Act::Play(Move::new(cell).unwrap()), WallMs(1_700_000_000_000));
+        let entry = Signed::by(&seat_key(body.seat), &server(), body);
+        chain.push(&Verified::from_disk(entry)).unwrap();
+    }
+    chain.entries_from(0).into_iter().map(Verified::into_signed).collect()
+}
+
+pub(super) fn foul() -> Foul {
+    let first = entries(MATCH, &[[0, 0]]).remove(0);
+    let second = entries(MATCH, &[[2, 2]]).remove(0);
+    Foul { first, second }
+}
+
+fn head() -> Base {
+    let mut chain = Transcript::new(grant(MATCH)).unwrap();
+    entries(MATCH, &[[0, 0], [1, 1]]).into_iter().for_each(|entry| chain.push(&Verified::from_disk(entry)).unwrap());
+    chain.head()
+}
+
+fn have() -> Have {
+    Have { match_id: MATCH, epoch: 1, head: head() }
+}
+
+fn held(key: &SecretKey) -> Signed<Held> {
+    let Base { plies, head } = head();
+    Signed::by(key, &server(), Held { match_id: MATCH, epoch: 1, plies, head })
+}
+
+fn verdict(ruling: Ruling) -> Signed<Verdict> {
+    Signed::by(&server_key(), &server(), Verdict { match_id: MATCH, ruling })
+}
+
+fn some_entries() -> Entries {
+    let mut entries = entries(MATCH, &[[0, 0], [1, 1]]);
+    let mut chain = Transcript::new(grant(MATCH)).unwrap();
+    entries.iter().for_each(|entry| chain.push(&Verified::from_disk(entry.clone())).unwrap());
+    let resign = chain.next_entry(Act::Resign, WallMs(1_700_000_000_001));
+    entries.push(Signed::by(&seat_key(resign.seat), &server(), resign));
+    Entries { match_id: MATCH, entries }
+}
+
+fn proofs() -> Proofs {
+    Proofs { match_id: MATCH, fouls: vec![foul()] }
+}
+
+fn rulings() -> Vec<(&'static str, Ruling)> {
+    vec![
+        ("foul", Ruling::Foul { by: Seat::O }),
+        ("void", Ruling::Void),
+        ("won", Ruling::Board { outcome: Outcome::Win(Seat::X) }),
+        ("drawn", Ruling::Board { outcome: Outcome::Draw }),
+        ("resigned", Ruling::Resigned { by: Seat::X }),
+    ]
+}
+
+fn commands() -> Vec<(&'static str, Command)> {
+    let password = |text| Password::new(text).unwrap();
+    let (game, key) = (GameSpec::named("gomoku").unwrap(), seat_key(Seat::O).public());
+    vec![
+        ("add-user", Command::AddUser { name: name("alice"), password: password("correct horse") }),
+        (
+            "login",
+            Command::Login { name: name("Al.i_c-e"), password: password("grüße"), device: device_key(0).public() },
+        ),
+        ("passwd", Command::Passwd { old: password("correct horse"), new: password("battery staple") }),
+        ("logout", Command::Logout),
+        ("list", Command::List),
+        ("leaders", Command::Leaders),
+        ("begin", Command::Begin { to: name("bob"), game, key }),
+        ("accept", Command::Accept { from: name("alice"), key }),
+        ("decline", Command::Decline { from: name("alice") }),
+        ("leave", Command::Leave { match_id: MATCH }),
+    ]
+}
+
+/// To the server.
+pub(super) fn to_server() -> Vec<(String, ToServer)> {
+    let signature = Signature([7; 64]);
+    let seen = (Boot { number: 3, nonce: 0x0102_0304_0506_0708 }, Lsn(70_000));
+    let mut all: Vec<(String, ToServer)> = vec![
+        ("hello".to_owned(), ToServer::Hello(Hello { min: 1, max: 1, run: Run(0x1122_3344_5566_7788) })),
+        ("resume".to_owned(), ToServer::Resume(ResumeRequest { session: SESSION, signature, seen })),
+        ("ping".to_owned(), ToServer::Ping(300)),
+        ("pong".to_owned(), ToServer::Pong(u32::MAX)),
+        ("have".to_owned(), ToServer::Have(have())),
+        ("entries".to_owned(), ToServer::Entries(some_entries())),
+        ("held".to_owned(), ToServer::Held(held(&seat_key(Seat::X)))),
+        ("evidence".to_owned(), ToServer::Evidence(proofs())),
+    ];
+    for (name, command) in commands() {
+        all.push((format!("request-{name}"), ToServer::Request { seq: RequestSeq(200), command }));
+    }
+    for (name, ruling) in rulings() {
+        all.push((format!("stored-{name}"), ToServer::Stored { match_id: MATCH, ruling }));
+    }
+    all
+}
+
+/// What the name of a sample begins with. A new kind of message does not compile here before it has one.
+pub(super) const fn kind_to_server(message: &ToServer) -> &'static str {
+    match message {
+        ToServer::Hello(_) => "hello",
+        ToServer::Resume(_) => "resume",
+        ToServer::Request { .. } => "request-",
+        ToServer::Ping(_) => "ping",
+        ToServer::Pong(_) => "pong",
+        ToServer::Have(_) => "have",
+        ToServer::Entries(_) => "entries",
+        ToServer::Held(_) => "held",
+        ToServer::Evidence(_) => "evidence",
+        ToServer::Stored { .. } => "stored-",
+    }
+}
+
+/// As [`kind_to_server`].
+pub(super) const fn kind_to_client(message: &ToClient) -> &'static str {
+    match message {
+        ToClient::Welcome(_) => "welcome",
+        ToClient::UpgradeRequired { .. } => "upgrade-required",
+        ToClient::Answer { .. } => "answer-",
+        ToClient::Live(_) => "live",
+        ToClient::ResumeRefused(_) => "resume-refused",
+        ToClient::Ping(_) => "ping",
+        ToClient::Pong(_) => "pong",
+        ToClient::Invited(_) => "invited",
+        ToClient::InviteClosed { .. } => "invite-closed-",
+        ToClient::Matched(_) => "matched",
+        ToClient::Suspended { .. } => "suspended",
+        ToClient::Opponent { .. } => "opponent",
+        ToClient::Have(_) => "have",
+        ToClient::Entries(_) => "entries",
+        ToClient::Held { .. } => "held-",
+        ToClient::Evidence(_) => "evidence",
+        ToClient::EntryRefused { .. } => "entry-refused",
+        ToClient::Verdict(_) => "verdict-",
+        ToClient::Restarting { .. } => "restarting",
+        ToClient::Closing { .. } => "closing-",
+        ToClient::Unsupported { .. } => "unsupported",
+        ToClient::Offered { .. } => "offered",
+    }
+}
+
+fn refusals() -> Vec<Refusal> {
+    vec![
+        Refusal::UserExists,
+        Refusal::WrongPassword,
+        Refusal::SamePassword,
+        Refusal::BadPassword,
+        Refusal::NotLoggedIn,
+        Refusal::AlreadyLoggedIn,
+        Refusal::LoggedInElsewhere,
+        Refusal::SessionEnded,
+        Refusal::NoSuchUser,
+        Refusal::Yourself,
+        Refusal::OpponentOffline,
+        Refusal::OpponentBusy,
+        Refusal::InMatch,
+        Refusal::NoMatch,
+        Refusal::TooManyInvites,
+        Refusal::TooManyMatches,
+        Refusal::AlreadyInvited,
+        Refusal::NoInvite,
+        Refusal::UnknownGame,
+        Refusal::NotYourTurn,
+        Illegal::CellTaken.into(),
+        Illegal::OffTheBoard.into(),
+        Illegal::Over.into(),
+        Illegal::Malformed.into(),
+        Refusal::NotAPlayer,
+        Refusal::BadSignature,
+        Refusal::OutOfOrder,
+        Refusal::Busy { retry_after_ms: 2_000 },
+        Refusal::DiskFull,
+        Refusal::Restarting,
+        Refusal::Unsupported,
+    ]
+}
+
+fn match_view(active: bool) -> MatchView {
+    MatchView {
+        grant: Signed::by(&server_key(), &server(), grant(MATCH)),
+        names: [name("alice"), name("bob")],
+        active,
+        opponent_here: !active,
+    }
+}
+
+fn invite(resume: Option<MatchId>) -> InviteView {
+    InviteView { by: name("bob"), game: GameSpec::named("connect4").unwrap(), resume }
+}
+
+fn answers() -> Vec<(&'static str, Answer)> {
+    let states = [("alice", UserState::Free), ("bob", UserState::Busy), ("carol", UserState::Away)];
+    let users = states.map(|(who, state)| UserRow { name: name(who), state }).to_vec();
+    let leader = LeaderRow { name: name("alice"), points: 1_000, wins: 499, draws: 2, losses: 3, left: 4 };
+    vec![
+        ("done", Answer::Done),
+        ("users", Answer::Users { rows: users, total: 3 }),
+        ("leaders", Answer::Leaders { rows: vec![leader], total: 1 }),
+    ]
+}
+
+fn view() -> View {
+    View {
+        session: SESSION,
+        user: USERS[0],
+        name: name("alice"),
+        boot: Boot { number: 3, nonce: 0x0102_0304_0506_0708 },
+        lsn: Lsn(70_000),
+        invites: vec![invite(None), invite(Some(MATCH))],
+        matches: vec![match_view(true)],
+    }
+}
+
+/// From the server.
+pub(super) fn to_client() -> Vec<(String, ToClient)> {
+    let proof = Signed::by(&server_key(), &server(), Proof { exporter: [9; 32] }).signature;
+    let welcome = Welcome { version: 1, key: server_key().public(), proof, nonce: [8; 16] };
+    let (match_id, seq) = (MATCH, RequestSeq(200));
+    let plain = [
+        ("welcome", ToClient::Welcome(welcome)),
+        ("upgrade-required", ToClient::UpgradeRequired { min: 1, max: 1 }),
+        ("live", ToClient::Live(Box::new(view()))),
+        ("resume-refused", ToClient::ResumeRefused(Refusal::SessionEnded)),
+        ("ping", ToClient::Ping(300)),
+        ("pong", ToClient::Pong(u32::MAX)),
+        ("invited", ToClient::Invited(invite(Some(MATCH)))),
+        ("matched", ToClient::Matched(Box::new(match_view(false)))),
+        ("suspended", ToClient::Suspended { match_id, by: name("bob") }),
+        ("opponent", ToClient::Opponent { match_id, here: true }),
+        ("have", ToClient::Have(have())),
+        ("entries", ToClient::Entries(some_entries())),
+        ("held-server", ToClient::Held { keeper: Keeper::Server, held: held(&server_key()) }),
+        ("held-x", ToClient::Held { keeper: Keeper::Player(Seat::X), held: held(&seat_key(Seat::X)) }),
+        ("held-o", ToClient::Held { keeper: Keeper::Player(Seat::O), held: held(&seat_key(Seat::O)) }),
+        ("evidence", ToClient::Evidence(proofs())),
+        ("restarting", ToClient::Restarting { eta_ms: 1_000 }),
+        ("unsupported", ToClient::Unsupported { kind: 99 }),
+        ("offered", ToClient::Offered { match_id }),
+    ];
+    let mut all: Vec<(String, ToClient)> =
+        plain.into_iter().map(|(name, message)| (name.to_owned(), message)).collect();
+    for (name, answer) in answers() {
+        all.push((format!("answer-{name}"), ToClient::Answer { seq, result: Ok(answer) }));
+    }
+    for refusal in refusals() {
+        all.push((format!("answer-refused-{}", refusal.word()), ToClient::Answer { seq, result: Err(refusal) }));
+    }
+    let cell_taken = ToClient::EntryRefused { match_id, ply: 2, refusal: Refusal::CellTaken };
+    all.push(("entry-refused".to_owned(), cell_taken));
+    for (name, ruling) in rulings() {
+        all.push((format!("verdict-{name}"), ToClient::Verdict(verdict(ruling))));
+    }
+    let ends = [InviteEnd::Declined, InviteEnd::Expired, InviteEnd::Busy, InviteEnd::Gone];
+    for why in ends {
+        all.push((format!("invite-closed-{why:?}"), ToClient::InviteClosed { with: name("bob"), why }));
+    }
+    let reasons = [
+        CloseReason::Superseded,
+        CloseReason::SessionEnded,
+        CloseReason::Full,
+        CloseReason::Silent,
+        CloseReason::Malformed,
+        CloseReason::Slow,
+    ];
+    for why in reasons {
+        all.push((format!("closing-{why:?}"), ToClient::Closing { why, retry_after_ms: 250 }));
+    }
+    all
+}
