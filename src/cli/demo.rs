@@ -226,7 +226,8 @@ impl Story {
             Event::Link { state: LinkState::Live, outage_ms, attempts } if self.kills > 0 => {
                 self.back += 1;
                 let (outage, attempts) = (outage_ms.unwrap_or(0), attempts.unwrap_or(0));
-                self.line(&format!("   {name} is back at the board after {outage} ms ({attempts} attempts)"));
+                let attempts = if attempts == 1 { "1 attempt".to_owned() } else { format!("{attempts} attempts") };
+                self.line(&format!("   {name} is back at the board after {outage} ms ({attempts})"));
             }
             Event::Match { you, opponent, .. } if self.kills == 0 => {
                 self.line(&format!("{name} plays {you} against {opponent}"));

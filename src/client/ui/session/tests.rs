@@ -1,3 +1,4 @@
+//! The whole loop over pipes: lines in, orders out, events to each face.
 #![allow(clippy::unwrap_used, reason = "a failed test should panic")]
 
 use std::io::Write;

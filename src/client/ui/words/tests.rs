@@ -1,3 +1,4 @@
+//! What people read for each event.
 use super::*;
 use crate::client::ui::paint::colourless;
 
