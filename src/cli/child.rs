@@ -4,16 +4,22 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use rustix::process::{Pid, Signal, kill_process};
+use rustls::crypto::CryptoProvider;
 
+use crate::client::{self, ClientHandle};
 use crate::model::key::ServerId;
 use crate::model::time::{Clock, Now};
+use crate::net::address::Address;
+use crate::net::host::HostNet;
 use crate::net::keys::published_id;
-use crate::ops::host::HostClock;
+use crate::ops::host::{HostClock, HostEntropy};
+use crate::store::HostDisk;
 
 /// A supervised server: a parent that holds the socket, and a worker that may be killed.
 pub(super) struct ServerProcess {
@@ -23,9 +29,9 @@ pub(super) struct ServerProcess {
     /// The worker's process id.
     worker: Option<Pid>,
     /// Where it listens.
-    pub(super) addr: SocketAddr,
+    addr: SocketAddr,
     /// Where its state and keys are.
-    pub(super) dir: PathBuf,
+    dir: PathBuf,
 }
 
 /// How long a server may take to say that it is ready.
@@ -80,7 +86,7 @@ impl ServerProcess {
     ///
     /// # Errors
     /// When it has not published its id.
-    pub(super) fn id(&self) -> anyhow::Result<ServerId> {
+    fn id(&self) -> anyhow::Result<ServerId> {
         published_id(&self.dir.join("certs"))?.context("the server has not published its id")
     }
 
@@ -127,6 +133,35 @@ impl Drop for ServerProcess {
         let _ = self.parent.kill();
         let _ = self.parent.wait();
     }
+}
+
+/// Starts a client of that server in this process, with files of its own beside the server's.
+///
+/// # Errors
+/// When its files cannot be opened.
+pub(super) fn start_client(
+    server: &ServerProcess,
+    name: &str,
+    provider: &Arc<CryptoProvider>,
+) -> anyhow::Result<ClientHandle> {
+    let address = Address { host: "127.0.0.1".to_owned(), port: server.addr.port(), id: Some(server.id()?) };
+    let config = client::Config {
+        address,
+        state: server.dir.join("clients").join(name),
+        ca: None,
+        trust_new: false,
+        interactive: false,
+        certs: server.dir.join("certs"),
+        user: None,
+    };
+    let seams = client::Seams {
+        net: Arc::new(HostNet),
+        disk: Arc::new(HostDisk),
+        clock: Arc::new(server.clock),
+        entropy: Arc::new(HostEntropy),
+        provider: Arc::clone(provider),
+    };
+    Ok(client::start(config, seams)?)
 }
 
 /// Lines of a process, each with the moment it was read.

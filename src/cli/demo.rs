@@ -9,10 +9,10 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use tokio::sync::mpsc;
 
-use super::child::ServerProcess;
+use super::child::{ServerProcess, start_client};
 use super::ledger::{Found, Ledger};
 use crate::client::bot::{self, Options};
-use crate::client::{self, ClientHandle, Order, ui};
+use crate::client::{ClientHandle, Order, ui};
 use crate::model::client::command::Typed;
 use crate::model::client::event::{Event, LinkState, MoveState, Reply};
 use crate::model::games::{Cell, GameSpec};
@@ -20,11 +20,8 @@ use crate::model::id::Name;
 use crate::model::message::LeaderRow;
 use crate::model::password::Password;
 use crate::model::time::{Clock, Now, ms};
-use crate::net::address::Address;
-use crate::net::host::HostNet;
 use crate::net::tls;
 use crate::ops::host::{HostClock, HostEntropy};
-use crate::store::HostDisk;
 
 /// Watch a server die twice in mid-game while nothing is lost
 #[derive(Debug, clap::Args)]
@@ -85,11 +82,10 @@ impl Demo {
         let mut story = Story::new(clock);
         let mut server = tokio::task::block_in_place(|| ServerProcess::start(home, clock))?;
         story.line("a server starts, with a small parent that holds its socket");
-        let address = Address { host: "127.0.0.1".to_owned(), port: server.addr.port(), id: Some(server.id()?) };
         let (shown, mut events) = mpsc::channel(256);
         let mut commands = Vec::new();
         for (number, name) in NAMES.into_iter().enumerate() {
-            let handle = self.client(home, name, &address, &provider, clock)?;
+            let handle = start_client(&server, name, &provider)?;
             commands.push(handle.commands.clone());
             let options = self.options(name, clock)?;
             tokio::spawn(bot::run(overheard(handle, number, shown.clone()), options, |_| {}));
@@ -131,33 +127,6 @@ impl Demo {
         story.line_at(killed, "** the server is killed (SIGKILL)");
         story.line_at(started, &format!("   its parent starts the next run, {} ms later", ms(started.since(killed))));
         Ok(())
-    }
-
-    fn client(
-        &self,
-        home: &Path,
-        name: &str,
-        address: &Address,
-        provider: &Arc<rustls::crypto::CryptoProvider>,
-        clock: HostClock,
-    ) -> anyhow::Result<ClientHandle> {
-        let config = client::Config {
-            address: address.clone(),
-            state: home.join(name),
-            ca: None,
-            trust_new: false,
-            interactive: false,
-            certs: home.join("certs"),
-            user: None,
-        };
-        let seams = client::Seams {
-            net: Arc::new(HostNet),
-            disk: Arc::new(HostDisk),
-            clock: Arc::new(clock),
-            entropy: Arc::new(HostEntropy),
-            provider: Arc::clone(provider),
-        };
-        Ok(client::start(config, seams)?)
     }
 
     fn options(&self, name: &str, clock: HostClock) -> anyhow::Result<Options> {

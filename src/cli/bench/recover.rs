@@ -13,9 +13,9 @@ use serde::Serialize;
 use tokio::sync::Semaphore;
 
 use super::Spread;
-use crate::cli::child::ServerProcess;
+use crate::cli::child::{ServerProcess, start_client};
 use crate::cli::ledger::{Found, Ledger};
-use crate::client::{self, ClientHandle, Order};
+use crate::client::{ClientHandle, Order};
 use crate::model::client::command::Typed;
 use crate::model::client::event::{Event, LinkState};
 use crate::model::fact::Fact;
@@ -24,8 +24,6 @@ use crate::model::id::{Name, UserId};
 use crate::model::password::Password;
 use crate::model::state::State;
 use crate::model::time::{Clock, Now, WallMs, ms};
-use crate::net::address::Address;
-use crate::net::host::HostNet;
 use crate::net::keys::ServerKeys;
 use crate::net::tls;
 use crate::ops::host::{HostClock, HostEntropy, sleep_until};
@@ -132,28 +130,11 @@ impl Recover {
         let clock = HostClock::start();
         add_accounts(home, self.matches * 2)?;
         let mut server = ServerProcess::start(home, clock)?;
-        let address = Address { host: "127.0.0.1".to_owned(), port: server.addr.port(), id: Some(server.id()?) };
         let watch = Arc::new(Watch { clock, told: Mutex::default() });
-        let seams = client::Seams {
-            net: Arc::new(HostNet),
-            disk: Arc::new(HostDisk),
-            clock: Arc::new(clock),
-            entropy: Arc::new(HostEntropy),
-            provider,
-        };
         let gate = Arc::new(Semaphore::new(LOGINS_AT_ONCE));
         let mut clients = Vec::new();
         for number in 0..self.matches * 2 {
-            let config = client::Config {
-                address: address.clone(),
-                state: home.join("clients").join(number.to_string()),
-                ca: None,
-                trust_new: false,
-                interactive: false,
-                certs: home.join("certs"),
-                user: None,
-            };
-            let handle = client::start(config, seams.clone())?;
+            let handle = start_client(&server, &number.to_string(), &provider)?;
             let mover = Mover {
                 number,
                 game: game.clone(),
