@@ -101,6 +101,31 @@ const USAGE: u8 = 2;
 
 /// Says what went wrong, once, and gives the exit code.
 fn failed(error: &anyhow::Error, code: u8) -> ExitCode {
-    anstream::eprintln!("rejoin: {error:#}");
+    anstream::eprintln!("rejoin: {}", chain(error));
     ExitCode::from(code)
+}
+
+/// What went wrong and why; an error that names its cause by itself does not have it named twice.
+fn chain(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_named_once() {
+        let source = std::io::Error::other("no such thing");
+        let listen = crate::server::ServerError::Listen { addr: ([127, 0, 0, 1], 1).into(), source };
+        assert_eq!(chain(&listen.into()), "cannot listen on 127.0.0.1:1: no such thing");
+        let wrapped = anyhow::anyhow!("no such thing").context("in rejoin.toml");
+        assert_eq!(chain(&wrapped), "in rejoin.toml: no such thing");
+    }
 }

@@ -135,9 +135,16 @@ fn say_ready(report: &Report, listening: SocketAddr) {
         Some(false) => "the last run failed",
     };
     let (boot, sessions, matches) = (report.boot.number, report.sessions, report.matches);
-    println!("run {boot}: {last_run}; {sessions} sessions and {matches} matches recovered");
+    let (sessions, matches) = (counted(sessions, "session"), counted(matches, "match"));
+    println!("run {boot}: {last_run}; {sessions} and {matches} recovered");
     println!("ready; send this to a friend (TCP port {port} must be open in your firewall):");
     println!("  rejoin play --server {address}#{}", report.server);
+}
+
+/// A number and its noun.
+fn counted(number: usize, noun: &str) -> String {
+    let plural = if noun.ends_with("ch") { "es" } else { "s" };
+    format!("{number} {noun}{}", if number == 1 { "" } else { plural })
 }
 
 /// The address of ours that faces the outside; no packet is sent to find out.

@@ -11,6 +11,7 @@
 //! journal-FIRST.log             facts from number FIRST on; the last is open, the others are sealed
 //! snapshot-LAST.snap            the state after fact LAST; two are kept, LAST always ends a segment
 //! archive-FIRST-LAST.arc        what retired in these facts; no gap from fact 1 to the newest snapshot
+//! reserve                       space for what was decided when the disk fills up (the server's)
 //! restored                      the directory came from a backup (empty)
 //! unfinished-copy               a backup or restore into the directory is not finished (empty)
 //! *.tmp                         in the making; removed by recovery

@@ -35,7 +35,11 @@ impl Repair {
         write!(desk.out, "{}", lines(&plan))?;
         if let Some(folder) = originals {
             writeln!(desk.out, "done; the originals are in {}", folder.display())?;
-            writeln!(desk.out, "lost matches and verdicts come back from the players' clients, lost accounts do not")?;
+            writeln!(
+                desk.out,
+                "in matches that are still known, lost moves and verdicts come back from the players' clients; lost \
+                 matches, accounts and passwords do not"
+            )?;
         }
         Ok(Code::Done)
     }

@@ -52,7 +52,7 @@ fn delay(rtt_ms: &[f64], path: Option<PathKind>) -> String {
     if rtt_ms.is_empty() {
         return format!("no round trip was measured yet{path}");
     }
-    let trips: Vec<String> = rtt_ms.iter().map(|ms| format!("{ms:.1} ms")).collect();
+    let trips: Vec<String> = rtt_ms.iter().map(|ms| round_trip(*ms)).collect();
     format!("{}{path}", trips.join(", "))
 }
 
@@ -172,8 +172,8 @@ mod tests {
     #[test]
     fn delays_name_their_path() {
         let delay = |rtt_ms: &[f64], path| Reply { rtt_ms: Some(rtt_ms.to_vec()), path, ..Reply::done("delay") };
-        let measured = delay(&[0.31, 12.0, 11.96], Some(PathKind::Server));
-        assert_eq!(said(&measured), ["0.3 ms, 12.0 ms, 12.0 ms, through the server"]);
+        let measured = delay(&[0.0, 12.0, 11.0], Some(PathKind::Server));
+        assert_eq!(said(&measured), ["<1 ms, 12 ms, 11 ms, through the server"]);
         assert_eq!(said(&delay(&[], Some(PathKind::None))), ["no round trip was measured yet, no way just now"]);
     }
 

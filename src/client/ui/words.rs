@@ -35,6 +35,8 @@ struct Table {
     last: Option<(u16, Cell)>,
     /// A seat taken up again, on a board that is shown already.
     again: bool,
+    /// Nobody sits at it: when it goes on it is told like a new one.
+    suspended: bool,
 }
 
 impl Words {
@@ -80,7 +82,7 @@ impl Words {
     }
 
     fn seated(&mut self, match_id: &str, you: &str, opponent: &str, game: &str) -> Vec<String> {
-        if let Some(table) = self.table.as_mut().filter(|table| table.match_id == match_id) {
+        if let Some(table) = self.table.as_mut().filter(|table| table.match_id == match_id && !table.suspended) {
             table.again = true;
             return Vec::new();
         }
@@ -94,6 +96,7 @@ impl Words {
             shown_ply: None,
             last: None,
             again: false,
+            suspended: false,
         });
         vec![strong(&said)]
     }
@@ -172,8 +175,12 @@ impl Words {
         }
     }
 
-    fn suspended(&self, match_id: &str, with: &str, by: &str) -> String {
-        let game = self.table.as_ref().filter(|table| table.match_id == match_id).map(|table| plain(&table.game));
+    fn suspended(&mut self, match_id: &str, with: &str, by: &str) -> String {
+        let table = self.table.as_mut().filter(|table| table.match_id == match_id);
+        let game = table.map(|table| {
+            table.suspended = true;
+            plain(&table.game)
+        });
         let game = game.map(|game| format!(" {game}")).unwrap_or_default();
         let (with, by) = (plain(with), plain(by));
         let left = if by == with { format!("{with} has left") } else { "you have left".to_owned() };

@@ -183,7 +183,8 @@ impl Engine {
         let Some(user) = known else { return self.refuse_resume(conn, Refusal::SessionEnded) };
         let name = self.state.account(user).expect("a session has an account").name.clone();
         let here = (self.boot, self.appended);
-        if request.seen.0.number > here.0.number || request.seen.1 > here.1 {
+        let other_run = request.seen.0.number == here.0.number && request.seen.0 != here.0;
+        if other_run || request.seen.0.number > here.0.number || request.seen.1 > here.1 {
             self.log(Event::StateRolledBack { user: name.clone(), seen: request.seen, here });
         }
         self.log(Event::Resumed { user: name, ip, session: request.session });

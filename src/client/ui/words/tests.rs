@@ -139,6 +139,24 @@ fn nothing_from_the_net_is_obeyed_by_the_terminal() {
     }
 }
 
+#[test]
+fn a_suspended_match_that_goes_on_is_shown_again() {
+    let mut words = seated();
+    let board = Event::Board {
+        match_id: id(),
+        ply: 0,
+        turn: Some("X".to_owned()),
+        rows: vec![".".to_owned()],
+        moves: Vec::new(),
+    };
+    said(&mut words, &board);
+    said(&mut words, &Event::Suspended { match_id: id(), with: "bob".to_owned(), by: "bob".to_owned() });
+    let (you, opponent, game) = ("X".to_owned(), "bob".to_owned(), "tictactoe".to_owned());
+    let goes_on = Event::Match { match_id: id(), you, opponent, game };
+    assert_eq!(said(&mut words, &goes_on), "tictactoe with bob: you are X");
+    assert_ne!(said(&mut words, &board), "");
+}
+
 fn seated() -> Words {
     let mut words = Words::default();
     assert_eq!(said(&mut words, &match_event()), "tictactoe with bob: you are X");

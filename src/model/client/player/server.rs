@@ -91,13 +91,21 @@ impl Player {
         let seated = matches.iter().find(|of| of.active).map(|of| of.grant.body.match_id);
         match seated {
             Some(id) => self.sit(id),
-            None => self.seated = None,
+            None => self.stand_up(),
         }
         let known: Vec<MatchId> = matches.iter().map(|of| of.grant.body.match_id).collect();
         self.greet_keepers(&known);
         for of in matches.iter().filter(|of| !of.active && of.opponent_here) {
             self.offered(of.grant.body.match_id);
         }
+    }
+
+    /// Somebody left the match meanwhile, or it has its verdict, which follows.
+    fn stand_up(&mut self) {
+        let left = self.seated.take().and_then(|id| self.tables.get(&id));
+        let Some(table) = left.filter(|table| table.evidence.verdict().is_none()) else { return };
+        let (match_id, with) = (table.id().to_string(), table.opponent().to_string());
+        self.show(Event::Suspended { match_id, by: with.clone(), with });
     }
 
     /// The first thing said on every new link, for each match that is not settled on both sides.
