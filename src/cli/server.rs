@@ -25,7 +25,7 @@ use crate::server::{Config, Report, Running, ServerError};
 /// Serve matches
 #[derive(Debug, clap::Args)]
 pub(super) struct Server {
-    /// Where to listen; [::] takes IPv4 too
+    /// Where to listen; the default takes IPv4 too
     #[arg(long, value_name = "ADDR", env = "REJOIN_LISTEN", default_value = "[::]:3000")]
     listen: SocketAddr,
     /// Where accounts, scores and matches are kept

@@ -35,7 +35,7 @@ const BAD_LINES_SHOWN_MAX: usize = 100;
 /// Progress is told after so many accounts.
 const PROGRESS_EVERY: usize = 100;
 
-/// Take over accounts from a file of lines NAME<tab>PASSWORD<tab>SCORE (the server must be stopped).
+/// Take over accounts from a file of lines NAME TAB PASSWORD TAB SCORE (the server must be stopped).
 #[derive(clap::Args, Clone, Debug)]
 pub struct Import {
     /// The file. If one line of it is bad nothing is imported.

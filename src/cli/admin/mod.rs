@@ -45,7 +45,7 @@ pub struct Admin {
 /// What an operator can do.
 #[derive(Subcommand, Clone, Debug)]
 pub enum Command {
-    /// Take over accounts from a file of lines NAMETABPASSWORDTABSCORE (the server must be stopped).
+    /// Take over accounts from a file of lines NAME TAB PASSWORD TAB SCORE (the server must be stopped).
     Import(import::Import),
     /// Look at every byte and recompute the scores; changes nothing.
     Check(check::Check),
