@@ -15,7 +15,7 @@ const _: () = assert!(HEARTBEAT_IDLE.as_millis() * 3 <= SILENCE_IDLE_MAX.as_mill
 
 /// A TLS handshake must be done after this.
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
-/// The first frame, and the first login or resume, must be there after this.
+/// The first frame must be there after this.
 pub const FIRST_FRAME_MAX: Duration = Duration::from_secs(5);
 
 /// A frame's body before login.

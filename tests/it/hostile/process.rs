@@ -5,9 +5,12 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+
+use crate::rig::PATIENCE;
 
 /// A server process, ended with the test.
 struct Process {
@@ -59,10 +62,23 @@ impl Drop for Process {
     }
 }
 
-/// Runs to its end; exit code and what it said on standard error.
+/// Runs to its end, which must come soon; exit code and what it said on standard error.
 fn fails(command: &mut Command) -> (Option<i32>, String) {
-    let Output { status, stderr, .. } = command.output().unwrap();
-    (status.code(), String::from_utf8(stderr).unwrap())
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let pid = Pid::from_child(&child);
+    let (ended, watch) = mpsc::channel::<()>();
+    let watchdog = std::thread::spawn(move || {
+        let alive = watch.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout);
+        if alive {
+            kill_process(pid, Signal::KILL).unwrap();
+        }
+        alive
+    });
+    let Output { status, stderr, .. } = child.wait_with_output().unwrap();
+    drop(ended);
+    let said = String::from_utf8(stderr).unwrap();
+    assert!(!watchdog.join().unwrap(), "it goes on: {said}");
+    (status.code(), said)
 }
 
 #[test]
