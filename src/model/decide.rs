@@ -1,7 +1,7 @@
 //! The rules: what a request changes, or why not. Reads the state, changes nothing.
 
 use super::account::{Account, Session};
-use super::evidence::{Evidence, Merge};
+use super::evidence::Merge;
 use super::fact::Fact;
 use super::game::{Invite, Match};
 use super::games::GameSpec;
@@ -214,22 +214,21 @@ pub fn playing(state: &State, user: UserId, match_id: MatchId) -> Result<&Match,
 #[must_use]
 pub fn deliver(of: &Match, merge: &Merge, proofs: &[Foul], points: Points) -> Vec<Fact> {
     let match_id = of.grant().match_id;
-    let mut evidence = of.evidence.clone();
     let mut facts: Vec<Fact> = merge.adopt.iter().map(|entry| played(match_id, entry)).collect();
-    evidence.take(merge).expect("the merge was made against this history");
+    let mut fouled = of.evidence.fouls.each_ref().map(Option::is_some);
     for foul in merge.fouls.iter().chain(proofs) {
-        if of.evidence.fouls[foul.first.body.seat.index()].is_none() {
+        // The first proof of each seat is enough.
+        if !std::mem::replace(&mut fouled[foul.first.body.seat.index()], true) {
             facts.push(Fact::Fouled { match_id, foul: Box::new(foul.clone()) });
-            evidence.convict(foul.clone());
         }
     }
-    facts.extend(settle(of, &evidence, points));
+    facts.extend(settle(of, of.evidence.verdict_after(merge, proofs), points));
     facts
 }
 
 /// The verdict, if the evidence says another one than stands.
-fn settle(of: &Match, evidence: &Evidence, points: Points) -> Option<Fact> {
-    let ruling = evidence.verdict().filter(|ruling| of.ruling != Some(*ruling))?;
+fn settle(of: &Match, verdict: Option<Ruling>, points: Points) -> Option<Fact> {
+    let ruling = verdict.filter(|ruling| of.ruling != Some(*ruling))?;
     let credit = Seat::BOTH.map(|seat| points.of(ruling.fared(seat)));
     Some(Fact::Settled { match_id: of.grant().match_id, ruling, credit })
 }

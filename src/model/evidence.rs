@@ -31,6 +31,8 @@ pub struct Merge {
     pub fouls: Vec<Foul>,
     /// Why the first entry that was not taken was not.
     pub refused: Option<Unplayable>,
+    /// How the chain decides the match once they are adopted.
+    pub decided: Option<Ruling>,
 }
 
 /// How their history compares with mine.
@@ -58,7 +60,13 @@ impl Evidence {
     /// Compares a stretch of their entries, in order, with mine. Changes nothing.
     #[must_use]
     pub fn merge(&self, theirs: &[Verified<Entry>]) -> Merge {
-        let mut merge = Merge { relation: Relation::Same, adopt: Vec::new(), fouls: Vec::new(), refused: None };
+        let mut merge = Merge {
+            relation: Relation::Same,
+            adopt: Vec::new(),
+            fouls: Vec::new(),
+            refused: None,
+            decided: self.chain.decided(),
+        };
         let Some(first) = theirs.first() else {
             merge.relation = if self.chain.plies() > 0 { Relation::Ahead } else { Relation::Same };
             return merge;
@@ -75,8 +83,11 @@ impl Evidence {
                     // What follows belongs to the other branch.
                     return merge;
                 }
-                None => match longer.get_or_insert_with(|| self.chain.clone()).push(entry) {
-                    Ok(()) => merge.adopt.push(entry.clone()),
+                None => match self.check_next(&mut longer, &merge.adopt, entry) {
+                    Ok(decided) => {
+                        merge.decided = decided;
+                        merge.adopt.push(entry.clone());
+                    }
                     Err(why) => {
                         merge.refused = Some(why);
                         break;
@@ -93,6 +104,27 @@ impl Evidence {
             Relation::Same
         };
         merge
+    }
+
+    /// Whether `entry` can follow my chain and those adopted so far. In running play there is one new entry, and
+    /// nothing is copied for it but the position.
+    fn check_next(
+        &self,
+        longer: &mut Option<Transcript>,
+        adopted: &[Verified<Entry>],
+        entry: &Verified<Entry>,
+    ) -> Result<Option<Ruling>, Unplayable> {
+        let Some(first) = adopted.first() else { return self.chain.check(entry.body()) };
+        let longer = match longer {
+            Some(longer) => longer,
+            None => {
+                let copy = longer.insert(self.chain.clone());
+                copy.push(first)?;
+                copy
+            }
+        };
+        longer.push(entry)?;
+        Ok(longer.decided())
     }
 
     /// Takes what [`merge`](Self::merge) found.
@@ -157,12 +189,14 @@ impl Evidence {
     /// Who won and why; `None` while nothing decides it.
     #[must_use]
     pub fn verdict(&self) -> Option<Ruling> {
-        match &self.fouls {
-            [Some(_), Some(_)] => Some(Ruling::Void),
-            [Some(_), None] => Some(Ruling::Foul { by: Seat::X }),
-            [None, Some(_)] => Some(Ruling::Foul { by: Seat::O }),
-            [None, None] => self.chain.decided(),
-        }
+        judge(Seat::BOTH.map(|seat| self.fouls[seat.index()].is_some()), self.chain.decided())
+    }
+
+    /// The verdict once a merge and some proofs are taken.
+    #[must_use]
+    pub fn verdict_after(&self, merge: &Merge, proofs: &[Foul]) -> Option<Ruling> {
+        let new = |seat: Seat| merge.fouls.iter().chain(proofs).any(|foul| foul.first.body.seat == seat);
+        judge(Seat::BOTH.map(|seat| self.fouls[seat.index()].is_some() || new(seat)), merge.decided)
     }
 }
 
@@ -181,6 +215,16 @@ impl Keeper {
             Self::Player(seat) => seat.index(),
             Self::Server => 2,
         }
+    }
+}
+
+/// The first rule that applies: fouls of X and O before the board.
+const fn judge(fouls: [bool; 2], decided: Option<Ruling>) -> Option<Ruling> {
+    match fouls {
+        [true, true] => Some(Ruling::Void),
+        [true, false] => Some(Ruling::Foul { by: Seat::X }),
+        [false, true] => Some(Ruling::Foul { by: Seat::O }),
+        [false, false] => decided,
     }
 }
 

@@ -17,6 +17,8 @@ use super::time::WallMs;
 pub struct Transcript {
     grant: Grant,
     links: Vec<Link>,
+    /// What each entry names as its `prev`; so no hash is computed twice.
+    prevs: Vec<Hash>,
     head: Hash,
     game: Box<dyn Game>,
     resigned: Option<Seat>,
@@ -68,7 +70,7 @@ impl Transcript {
     pub fn new(grant: Grant) -> Result<Self, UnknownGame> {
         let game = grant.game.start()?;
         let head = sign::hash(&grant.server, &grant);
-        Ok(Self { grant, links: Vec::new(), head, game, resigned: None })
+        Ok(Self { grant, links: Vec::new(), prevs: Vec::new(), head, game, resigned: None })
     }
 
     /// The grant it is played under.
@@ -120,12 +122,21 @@ impl Transcript {
         self.entry_after(self.plies(), self.head, act, at)
     }
 
-    /// Whether `entry` can be the next one; changes nothing.
+    /// Whether `entry` can be the next one, and how it would decide the match; changes nothing.
     ///
     /// # Errors
     /// Why it cannot.
-    pub fn check(&self, entry: &Entry) -> Result<(), Unplayable> {
-        self.clone().push(&Verified::from_disk(Signed::unsigned(entry.clone())))
+    pub fn check(&self, entry: &Entry) -> Result<Option<Ruling>, Unplayable> {
+        self.fits(entry)?;
+        self.goes_on()?;
+        match &entry.act {
+            Act::Resign => Ok(Some(Ruling::Resigned { by: entry.seat })),
+            Act::Play(play) => {
+                let mut game = self.game.clone();
+                game.apply(entry.seat, play)?;
+                Ok(game.outcome().map(Ruling::from))
+            }
+        }
     }
 
     /// Takes the next entry; on an error nothing has changed.
@@ -134,6 +145,12 @@ impl Transcript {
     /// Why it cannot be the next one.
     pub fn push(&mut self, entry: &Verified<Entry>) -> Result<(), Unplayable> {
         let Signed { body, signature } = entry.signed();
+        self.fits(body)?;
+        self.take(Link { act: body.act.clone(), at: body.at, signature: *signature })
+    }
+
+    /// Whether an entry's place is the next one.
+    fn fits(&self, body: &Entry) -> Result<(), Unplayable> {
         if body.match_id != self.grant.match_id || body.epoch != self.grant.epoch {
             return Err(Unplayable::OtherMatch);
         }
@@ -146,7 +163,12 @@ impl Transcript {
         if body.prev != self.head {
             return Err(Unplayable::Unchained);
         }
-        self.take(Link { act: body.act.clone(), at: body.at, signature: *signature })
+        Ok(())
+    }
+
+    /// Whether there can be another entry at all.
+    fn goes_on(&self) -> Result<(), Unplayable> {
+        if self.decided().is_some() || self.plies() >= PLIES_MAX { Err(Unplayable::Over) } else { Ok(()) }
     }
 
     /// Takes the next entry in its stored form, which must have been checked before it was stored.
@@ -154,15 +176,14 @@ impl Transcript {
     /// # Errors
     /// [`Unplayable::Over`] or [`Unplayable::Illegal`]: the files are not what was written.
     pub fn take(&mut self, link: Link) -> Result<(), Unplayable> {
-        if self.decided().is_some() || self.plies() >= PLIES_MAX {
-            return Err(Unplayable::Over);
-        }
+        self.goes_on()?;
         let seat = Seat::at(self.plies());
         match &link.act {
             Act::Play(play) => self.game.apply(seat, play)?,
             Act::Resign => self.resigned = Some(seat),
         }
         let entry = self.entry_after(self.plies(), self.head, link.act.clone(), link.at);
+        self.prevs.push(self.head);
         self.head = sign::hash(&self.grant.server, &entry);
         self.links.push(link);
         Ok(())
@@ -171,24 +192,21 @@ impl Transcript {
     /// The entries from `ply` on, whole.
     #[must_use]
     pub fn entries_from(&self, ply: u16) -> Vec<Verified<Entry>> {
-        let mut prev = sign::hash(&self.grant.server, &self.grant);
-        let mut entries = Vec::new();
-        for (index, link) in (0..).zip(&self.links) {
-            let body = self.entry_after(index, prev, link.act.clone(), link.at);
-            if index + 1 < self.plies() {
-                prev = sign::hash(&self.grant.server, &body);
-            }
-            if index >= ply {
-                entries.push(Verified::from_disk(Signed { body, signature: link.signature }));
-            }
-        }
-        entries
+        let stored = (0..).zip(self.links.iter().zip(&self.prevs)).skip(usize::from(ply));
+        let whole = |(ply, (link, prev)): (u16, (&Link, &Hash))| {
+            let body = self.entry_after(ply, *prev, link.act.clone(), link.at);
+            Verified::from_disk(Signed { body, signature: link.signature })
+        };
+        stored.map(whole).collect()
     }
 
     /// The entry at `ply`, whole.
     #[must_use]
     pub fn entry(&self, ply: u16) -> Option<Verified<Entry>> {
-        self.entries_from(ply).into_iter().next()
+        let at = usize::from(ply);
+        let (link, prev) = self.links.get(at).zip(self.prevs.get(at))?;
+        let body = self.entry_after(ply, *prev, link.act.clone(), link.at);
+        Some(Verified::from_disk(Signed { body, signature: link.signature }))
     }
 
     /// The head after `plies` entries; `None` if there are fewer.
@@ -197,7 +215,7 @@ impl Transcript {
         if plies == self.plies() {
             return Some(self.head);
         }
-        self.entry(plies).map(|entry| entry.body().prev)
+        self.prevs.get(usize::from(plies)).copied()
     }
 
     /// The position after `plies` entries, with the last move's cell; for showing.

@@ -383,4 +383,4 @@ async fn farewell(writer: &mut WriteHalf<TlsStream<Stream>>, ip: IpAddr, end: &E
 }
 
 /// How long a goodbye may take.
-const GOODBYE_MAX: Duration = Duration::from_secs(1);
+pub(super) const GOODBYE_MAX: Duration = Duration::from_secs(1);

@@ -21,6 +21,7 @@ pub mod respawn;
 pub mod supervise;
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -31,9 +32,10 @@ use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tracing::{debug, error, info, warn};
 
-use self::conn::Order;
+use self::conn::{GOODBYE_MAX, Order};
 use self::doors::Doors;
 use self::engine_task::EngineTask;
 use self::hasher::{Done, Hasher};
@@ -155,6 +157,8 @@ pub struct Running {
     /// What was found at the start.
     pub report: Report,
     inputs: mpsc::Sender<Knock>,
+    /// Closed when no connection is left.
+    conns: mpsc::Receiver<Infallible>,
     engine: JoinHandle<Result<(), ServerError>>,
     accept: JoinHandle<()>,
     renew: JoinHandle<()>,
@@ -170,6 +174,7 @@ pub(crate) struct House {
     pub(crate) entropy: Arc<dyn Entropy>,
     last_conn: AtomicU64,
     inputs: mpsc::Sender<Knock>,
+    _open: mpsc::Sender<Infallible>,
 }
 
 /// Something for the engine; a new connection comes with the way to reach it.
@@ -279,6 +284,7 @@ impl Server {
         };
         let engine = tokio::spawn(task.run(report.boot));
 
+        let (open, conns) = mpsc::channel(1);
         let house = Arc::new(House {
             server: report.server,
             key: keys.key().clone(),
@@ -288,11 +294,12 @@ impl Server {
             entropy: Arc::clone(&seams.entropy),
             last_conn: AtomicU64::new(0),
             inputs: inputs.clone(),
+            _open: open,
         });
         let accept = tokio::spawn(accept(listener, house));
         let renew = tokio::spawn(renew(certificate, seams));
         info!(event = event::SERVER_STARTED, port = addr.port(), boot = report.boot.number, "server started");
-        Ok(Running { addr, report, inputs, engine, accept, renew })
+        Ok(Running { addr, report, inputs, conns, engine, accept, renew })
     }
 }
 
@@ -306,6 +313,8 @@ impl Running {
         self.accept.abort();
         let _ = self.inputs.send(Knock { input: Input::Drain { eta }, orders: None }).await;
         let ended = (&mut self.engine).await.unwrap_or(Err(ServerError::Engine));
+        // What the engine has said last is still to be written by the connections.
+        let _ = timeout(GOODBYE_MAX, self.conns.recv()).await;
         self.renew.abort();
         ended
     }

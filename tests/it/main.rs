@@ -8,6 +8,8 @@ mod house;
 mod net;
 mod rig;
 mod secrets;
+#[cfg(unix)]
+mod seed;
 mod store;
 #[cfg(unix)]
 mod supervise;

@@ -473,6 +473,8 @@ impl Table {
         let mine = entry.seat == self.seat;
         let state = state.unwrap_or(if mine { MoveState::Sent } else { MoveState::Seen });
         let cell = match &entry.act {
+            // In running play it is the next move, and the position is at hand.
+            Act::Play(play) if entry.ply == self.evidence.chain.plies() => self.evidence.chain.game().cell(play),
             Act::Play(play) => self.evidence.chain.position_at(entry.ply).cell(play),
             Act::Resign => None,
         };

@@ -1,0 +1,127 @@
+//! `rejoin server` in a process of its own. It ends with the test, also when that fails.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Sender, channel};
+
+use rejoin::model::key::ServerId;
+use rejoin::net::keys::published_id;
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::heard::Heard;
+
+/// A server, its output and its log.
+pub(super) struct Server {
+    child: Child,
+    /// Standard output and standard error.
+    pub(super) heard: Heard<String>,
+    pub(super) addr: SocketAddr,
+    pub(super) dir: PathBuf,
+}
+
+impl Server {
+    /// Starts one with its files in `dir`, on a free port of this machine.
+    pub(super) fn start(dir: &Path) -> Self {
+        Self::start_on(dir, SocketAddr::from(([127, 0, 0, 1], 0)), &[])
+    }
+
+    /// As [`start`](Self::start), with a small parent that holds the socket.
+    pub(super) fn supervised(dir: &Path) -> Self {
+        Self::start_on(dir, SocketAddr::from(([127, 0, 0, 1], 0)), &["--supervise"])
+    }
+
+    fn start_on(dir: &Path, addr: SocketAddr, flags: &[&str]) -> Self {
+        let mut command = program();
+        command.args(["server", "--listen", &addr.to_string(), "--state"]).arg(dir.join("state"));
+        command.arg("--certs").arg(dir.join("certs")).args(flags).current_dir(dir);
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (lines, heard) = channel();
+        pass_on(child.stdout.take().unwrap(), lines.clone());
+        pass_on(child.stderr.take().unwrap(), lines);
+        let mut server = Self { child, heard: Heard::new(heard), addr, dir: dir.to_owned() };
+        server.ready();
+        server
+    }
+
+    /// Waits until it takes connections.
+    pub(super) fn ready(&mut self) {
+        self.said("ready; ");
+        let address = self.said("rejoin play --server ");
+        let address = address.split_once("--server ").unwrap().1.split_once('#').unwrap().0;
+        self.addr = address.parse().unwrap();
+    }
+
+    /// Kills it with SIGKILL and waits until it is gone.
+    pub(super) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Kills the worker of a supervised server with SIGKILL; wait for the next with [`ready`](Self::ready).
+    pub(super) fn kill_worker(&mut self) {
+        let worker = |line: &String| line.strip_suffix(" started")?.rsplit(' ').next()?.parse().ok();
+        let pid = self.heard.until("the worker's process id", worker);
+        self.heard.forget();
+        kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
+    }
+
+    /// Asks it to stop and waits until it has, which it must have done well.
+    pub(super) fn stop(&mut self) {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "{status}");
+    }
+
+    /// Starts it again, by hand, on the port it had.
+    pub(super) fn start_again(&mut self) {
+        let had = self.addr;
+        *self = Self::start_on(&self.dir, had, &[]);
+        assert_eq!(self.addr, had, "it is found where it was");
+    }
+
+    /// Waits for a line with this text; the line.
+    pub(super) fn said(&mut self, text: &str) -> String {
+        self.logged(&[text])
+    }
+
+    /// Waits for a line that holds all of this; the line.
+    pub(super) fn logged(&mut self, parts: &[&str]) -> String {
+        let holds = |line: &String| parts.iter().all(|part| line.contains(part)).then(|| line.clone());
+        self.heard.until(&format!("{parts:?}"), holds)
+    }
+
+    pub(super) fn id(&self) -> ServerId {
+        published_id(&self.dir.join("certs")).unwrap().expect("a server that is ready has published its id")
+    }
+
+    /// What a player types after `--server`.
+    pub(super) fn address(&self) -> String {
+        format!("{}#{}", self.addr, self.id())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// This program, with nothing of the environment that would change what it does.
+pub(super) fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rejoin"));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("REJOIN_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Passes lines on, to the end, so that the process never waits for its reader.
+fn pass_on(from: impl Read + Send + 'static, to: Sender<String>) {
+    std::thread::spawn(move || {
+        // The test may have ended.
+        BufReader::new(from).lines().map_while(Result::ok).for_each(|line| drop(to.send(line)));
+    });
+}
