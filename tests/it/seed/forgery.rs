@@ -168,7 +168,7 @@ impl Line {
     async fn read_on(&mut self) -> Option<ToClient> {
         let mut buffer = [0; 4096];
         loop {
-            if let Some(frame) = self.decoder.next().unwrap() {
+            if let Some(frame) = self.decoder.next_frame().unwrap() {
                 match decode(&frame).unwrap() {
                     Decoded::Message(ToClient::Closing { .. }) => return None,
                     Decoded::Message(message) => return Some(message),
