@@ -13,7 +13,7 @@ fn a_match_survives_kill_9_of_the_server_and_its_result_a_second_one() {
     pair.forget();
     server.kill();
     server.start_again();
-    server.said("the last run failed; 2 sessions and 1 matches recovered");
+    server.said("the last run failed; 2 sessions and 1 match recovered");
     pair.both_live();
     pair.see_board();
     pair.play(&X_WINS[3..]);

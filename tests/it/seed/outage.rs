@@ -56,7 +56,7 @@ fn d2_a_planned_stop_in_mid_game_is_announced_and_crashes_nobody() {
     }
     pair.forget();
     server.start_again();
-    server.said("the last run ended well; 2 sessions and 1 matches recovered");
+    server.said("the last run ended well; 2 sessions and 1 match recovered");
     pair.both_live();
     pair.play(&X_WINS[2..]);
     pair.x_has_won();
@@ -118,7 +118,7 @@ fn d4_a_restart_says_how_the_last_run_ended_and_remembers_logins_invitations_and
     pair.forget();
     server.kill();
     server.start_again();
-    server.said("run 2: the last run failed; 4 sessions and 1 matches recovered");
+    server.said("run 2: the last run failed; 4 sessions and 1 match recovered");
     server.logged(&["WARN", "the last run failed", "event=\"recovered\"", "sessions=4", "matches=1"]);
     pair.both_live();
     pair.see_board();
