@@ -207,10 +207,11 @@ impl Config {
     /// [`ServerError`]; nothing was changed that the next start would miss.
     pub fn build(self, seams: Seams) -> Result<Server, ServerError> {
         let keys = ServerKeys::load_or_make(&self.certs, &*seams.entropy)?;
-        let certificate = keys.certificate(&self.names, &*seams.entropy, seams.clock.wall())?;
-        let tls = tls::server_config(Arc::clone(&seams.provider), Arc::clone(&certificate) as _)?;
         let settings = store_settings(keys.id(), &*seams.entropy);
         let recovered = store::recover::<State>(&seams.disk, &self.state, &settings)?;
+        // After the recovery: it may have to wait for the TLS library's first random number.
+        let certificate = keys.certificate(&self.names, &*seams.entropy, seams.clock.wall())?;
+        let tls = tls::server_config(Arc::clone(&seams.provider), Arc::clone(&certificate) as _)?;
         let report = report(keys.id(), &recovered, &*seams.entropy);
         Ok(Server { seams, config: self, keys, certificate, tls, recovered, report })
     }
