@@ -106,7 +106,7 @@ impl Transcript {
     /// How the chain decides the match, by the rules or by resigning.
     #[must_use]
     pub fn decided(&self) -> Option<Ruling> {
-        let by_rules = || self.game.outcome().map(|outcome| Ruling::Board { outcome });
+        let by_rules = || self.game.outcome().map(Ruling::from);
         self.resigned.map(|by| Ruling::Resigned { by }).or_else(by_rules)
     }
 
@@ -256,7 +256,7 @@ impl PartialEq for Transcript {
     }
 }
 
-/// True when a decided outcome is a draw; used where only the rules can draw.
+/// What the rules say is a ruling of the board.
 impl From<Outcome> for Ruling {
     fn from(outcome: Outcome) -> Self {
         Self::Board { outcome }

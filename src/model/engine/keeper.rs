@@ -93,7 +93,7 @@ impl Engine {
             for conn in users.map(|user| self.live.get(&user).copied()).into_iter().flatten() {
                 self.send_judgement(conn, match_id);
             }
-            self.unpace(users);
+            users.into_iter().for_each(|user| self.pace(user));
         }
     }
 

@@ -1,6 +1,6 @@
 //! Requests that need no hashing: lists, invitations, matches.
 
-use super::{Effect, Engine};
+use super::Engine;
 use crate::model::account::Account;
 use crate::model::decide;
 use crate::model::event::Event;
@@ -166,18 +166,5 @@ impl Engine {
         for (match_id, other) in offers {
             self.send_to(other, ToClient::Offered { match_id });
         }
-    }
-
-    /// Sends a message that ends a user's pacing in a match, once it has a verdict.
-    pub(super) fn unpace(&mut self, users: [UserId; 2]) {
-        users.into_iter().for_each(|user| self.pace(user));
-    }
-}
-
-impl Effect {
-    /// The message of a `Send`; for tests and the simulation.
-    #[must_use]
-    pub fn message(&self) -> Option<&ToClient> {
-        if let Self::Send { message, .. } = self { Some(message) } else { None }
     }
 }

@@ -241,12 +241,6 @@ impl Player {
         self.seated.or(last).and_then(|id| self.tables.get(&id))
     }
 
-    /// Invitations to this player.
-    #[must_use]
-    pub fn invites(&self) -> &[InviteView] {
-        &self.invites
-    }
-
     /// Where the player is.
     #[must_use]
     pub fn status(&self, now: Now) -> Status {

@@ -8,7 +8,7 @@ use super::{Effect, Player, ROUND_TRIPS, SEEN_SAVED_AFTER};
 use crate::model::client::event::Event;
 use crate::model::client::record::{SavedSession, Write};
 use crate::model::client::table::{self, Table};
-use crate::model::id::{Lsn, MatchId};
+use crate::model::id::MatchId;
 use crate::model::key::PublicKey;
 use crate::model::message::{CloseReason, InviteView, MatchView, ToClient, ToServer, View};
 use crate::model::refusal::Refusal;
@@ -230,12 +230,5 @@ impl Player {
         let Some(table) = self.tables.get_mut(&match_id) else { return };
         let effects = act(table, &key);
         self.carry_out(effects);
-    }
-
-    /// The newest fact of the server this client has seen.
-    #[must_use]
-    pub fn seen(&self) -> Lsn {
-        let session = self.user.as_ref().and_then(|user| user.session.as_ref());
-        session.map_or(Lsn(0), |session| session.seen.1)
     }
 }
