@@ -117,7 +117,8 @@ impl Ledger {
 impl Journal {
     fn take(&mut self, piece: &MatchPiece) {
         let acts = piece.links.iter().map(|link| link.act.clone()).collect();
-        self.0.insert(piece.grant.match_id, Moves { game: piece.grant.game.clone(), acts });
+        let grant = &piece.grants[0];
+        self.0.insert(grant.match_id, Moves { game: grant.game.clone(), acts });
     }
 
     /// Where the move at `ply` went, by replaying those before it; `None` if it is not there.
@@ -168,6 +169,15 @@ impl Replay for Journal {
                 }
                 moves.acts.push(act.clone());
             }
+            // What another device has played and a newer grant leaves out is not acknowledged.
+            Fact::Regranted { grant } => {
+                if let Some(moves) = self.0.get_mut(&grant.match_id) {
+                    moves.acts.truncate(usize::from(grant.base.plies));
+                }
+            }
+            Fact::MatchTaken { grant } => {
+                self.0.insert(grant.match_id, Moves { game: grant.game.clone(), acts: Vec::new() });
+            }
             Fact::Booted { .. }
             | Fact::Stopped { .. }
             | Fact::Uptime { .. }
@@ -183,7 +193,11 @@ impl Replay for Journal {
             | Fact::Settled { .. }
             | Fact::Told { .. }
             | Fact::Shelved { .. }
-            | Fact::Answered { .. } => {}
+            | Fact::Answered { .. }
+            | Fact::SeatAsked { .. }
+            | Fact::StateLost { .. }
+            | Fact::Heard { .. }
+            | Fact::Corrected { .. } => {}
         }
         Ok(())
     }
@@ -195,7 +209,12 @@ impl Replay for Journal {
     fn absorb(&mut self, piece: Piece) -> Result<(), Unfit> {
         match piece {
             Piece::Match(of) => self.take(&of.piece()),
-            Piece::Head(_) | Piece::Account(_) | Piece::Session(_) | Piece::Settled(_) | Piece::Invite(_) => {}
+            Piece::Head(_)
+            | Piece::Account(_)
+            | Piece::Session(_)
+            | Piece::Settled(_)
+            | Piece::Invite(_)
+            | Piece::Lost(_) => {}
         }
         Ok(())
     }

@@ -20,7 +20,7 @@ use crate::store::Disk;
 /// Ed25519 over kind, server id and the postcard encoding of the body.
 pub(super) fn document(table: &Table, server_key: Option<&PublicKey>) -> Value {
     let grant = table.grant();
-    let server = &grant.body.server;
+    let server = &grant.server;
     let evidence = &table.evidence;
     let entries: Vec<Value> =
         evidence.chain.entries_from(0).iter().map(|entry| entry_json(server, entry.signed())).collect();
@@ -35,8 +35,8 @@ pub(super) fn document(table: &Table, server_key: Option<&PublicKey>) -> Value {
         "match": table.id().to_string(),
         "server": { "id": server.to_string(), "key": server_key.map(ToString::to_string) },
         "names": { "X": table.name(Seat::X), "O": table.name(Seat::O) },
-        "game": game_json(&grant.body.game),
-        "grant": grant_json(server, grant),
+        "game": game_json(&grant.game),
+        "grants": evidence.chain.grants().iter().map(|grant| grant_json(server, grant)).collect::<Vec<_>>(),
         "entries": entries,
         "receipts": receipts,
         "fouls": fouls,

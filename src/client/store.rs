@@ -17,7 +17,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use zeroize::Zeroizing;
 
@@ -25,12 +24,10 @@ use super::file::{self, Kind};
 use crate::model::client::record::{MatchRecord, SavedSession, UserFiles, Write};
 use crate::model::id::{MatchId, Name};
 use crate::model::key::{SecretKey, ServerId};
-use crate::model::limits::MATCH_IDLE_MAX;
+use crate::model::limits::{MATCH_IDLE_MAX, SETTLED_KEPT};
 use crate::model::time::{Entropy, WallMs, ms};
 use crate::store::{Disk, DiskLock, RecordLog, StoreError};
 
-/// How long a settled match is kept, for a server that has lost it.
-const SETTLED_KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
 /// Users that are remembered as recent.
 const RECENT_MAX: usize = 64;
 const KEY_BYTES: usize = 32;
@@ -166,10 +163,10 @@ impl Store {
                 offers.iter().for_each(|key| body.extend_from_slice(&*key.seed()));
                 file::replace(disk, &open.dir.join("offers"), &Kind::Offers.seal(&body))
             }
-            Write::Open { match_id, record } => {
+            Write::Open { match_id, records } => {
                 let salt = salt(&*self.entropy);
                 let log = open.begin(disk, match_id, salt)?;
-                append(log, std::slice::from_ref(&*record))
+                append(log, &records)
             }
             Write::Append { match_id, records } => {
                 let salt = salt(&*self.entropy);
@@ -388,7 +385,13 @@ fn is_outdated(records: &[MatchRecord], wall: WallMs) -> bool {
         | MatchRecord::Foul(_)
         | MatchRecord::Held { .. }
         | MatchRecord::WishToResign
-        | MatchRecord::Verdict(_) => None,
+        | MatchRecord::Verdict(_)
+        | MatchRecord::Server(_)
+        | MatchRecord::Regranted(_)
+        | MatchRecord::Key(_)
+        | MatchRecord::Promised(_)
+        | MatchRecord::Released
+        | MatchRecord::Candidates(_) => None,
     });
     let last = moves.max().unwrap_or(0).max(granted);
     records.iter().any(is_last) && last.saturating_add(ms(SETTLED_KEPT)) < wall.0

@@ -1,9 +1,9 @@
 //! The rules: what a request changes, or why not. Reads the state, changes nothing.
 
 use super::account::{Account, Session};
-use super::evidence::Merge;
+use super::evidence::{Merge, Step};
 use super::fact::Fact;
-use super::game::{Invite, Match};
+use super::game::{Invite, Match, Settled};
 use super::games::GameSpec;
 use super::games::Seat;
 use super::id::{InviteId, MatchId, Name, RequestSeq, Run, SessionId, UserId};
@@ -13,7 +13,7 @@ use super::password::{Password, PasswordHash};
 use super::refusal::Refusal;
 use super::sign::Verified;
 use super::state::State;
-use super::statement::{Base, Entry, Fared, Foul, Grant, Ruling};
+use super::statement::{Base, Entry, Fared, Foul, Grant, Promise, Ruling};
 use super::time::WallMs;
 
 /// What a request comes to.
@@ -214,7 +214,7 @@ pub fn playing(state: &State, user: UserId, match_id: MatchId) -> Result<&Match,
 #[must_use]
 pub fn deliver(of: &Match, merge: &Merge, proofs: &[Foul], points: Points) -> Vec<Fact> {
     let match_id = of.grant().match_id;
-    let mut facts: Vec<Fact> = merge.adopt.iter().map(|entry| played(match_id, entry)).collect();
+    let mut facts: Vec<Fact> = merge.adopt.iter().map(|step| grown(match_id, step)).collect();
     let mut fouled = of.evidence.fouls.each_ref().map(Option::is_some);
     for foul in merge.fouls.iter().chain(proofs) {
         // The first proof of each seat is enough.
@@ -231,6 +231,63 @@ fn settle(of: &Match, verdict: Option<Ruling>, points: Points) -> Option<Fact> {
     let ruling = verdict.filter(|ruling| of.ruling != Some(*ruling))?;
     let credit = Seat::BOTH.map(|seat| points.of(ruling.fared(seat)));
     Some(Fact::Settled { match_id: of.grant().match_id, ruling, credit })
+}
+
+/// A player asks for a seat under another key; nothing if that is its key, or was asked for already.
+///
+/// # Errors
+/// [`Refusal::GameOver`] if the match is decided.
+pub fn take_seat(of: &Match, seat: Seat, key: PublicKey) -> Result<Option<Fact>, Refusal> {
+    if of.ruling.is_some() || of.evidence.verdict().is_some() {
+        return Err(Refusal::GameOver);
+    }
+    let at = seat.index();
+    let known = of.grant().keys[at] == key || of.asked[at] == Some(key);
+    Ok((!known).then(|| Fact::SeatAsked { match_id: of.grant().match_id, seat, key }))
+}
+
+/// The newer grant, once it may be given: see [`Evidence::next_grant`](super::evidence::Evidence::next_grant). A server
+/// that has lost state changes no key before it has heard both seats.
+#[must_use]
+pub fn regrant(of: &Match, promise: Option<(Seat, &Verified<Promise>)>) -> Option<Fact> {
+    let may = !of.recovering && of.ruling.is_none();
+    let grant = may.then(|| of.evidence.next_grant(of.asked, promise)).flatten()?;
+    Some(Fact::Regranted { grant })
+}
+
+/// That both seats have shown what they hold, of a match in which a server that lost state waits for it. `shown` is
+/// the newest epoch that each seat has shown: the holder of an older key does not speak for it.
+#[must_use]
+pub fn heard(of: &Match, shown: [u32; 2]) -> Option<Fact> {
+    let Grant { match_id, epoch, .. } = *of.grant();
+    (of.recovering && shown == [epoch; 2]).then_some(Fact::Heard { match_id })
+}
+
+/// What a proof changes in a match that has been filed away: its verdict was given on evidence no longer at hand.
+#[must_use]
+pub fn correct(settled: &Settled, fouls: &[Foul], points: Points) -> Option<Fact> {
+    let new = |seat: Seat| fouls.iter().find(|foul| foul.first.body.seat == seat);
+    let ruling = match (settled.ruling, Seat::BOTH.map(|seat| new(seat).is_some())) {
+        (Ruling::Void, _) | (_, [false, false]) => return None,
+        (Ruling::Foul { by: Seat::X }, [_, true]) | (Ruling::Foul { by: Seat::O }, [true, _]) | (_, [true, true]) => {
+            Ruling::Void
+        }
+        (Ruling::Foul { .. }, _) => return None,
+        (Ruling::Board { .. } | Ruling::Resigned { .. }, [by_x, _]) => {
+            Ruling::Foul { by: if by_x { Seat::X } else { Seat::O } }
+        }
+    };
+    let before = if let Ruling::Foul { by } = settled.ruling { Some(by) } else { None };
+    let foul = Seat::BOTH.into_iter().filter(|seat| Some(*seat) != before).find_map(new)?;
+    let credit = Seat::BOTH.map(|seat| points.of(ruling.fared(seat)));
+    Some(Fact::Corrected { match_id: settled.match_id, foul: Box::new(foul.clone()), ruling, credit })
+}
+
+fn grown(match_id: MatchId, step: &Step) -> Fact {
+    match step {
+        Step::Grant(grant) => Fact::Regranted { grant: grant.body().clone() },
+        Step::Entry(entry) => played(match_id, entry),
+    }
 }
 
 fn played(match_id: MatchId, entry: &Verified<Entry>) -> Fact {

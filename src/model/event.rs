@@ -106,6 +106,41 @@ pub enum Event {
         /// Who.
         by: Seat,
     },
+    /// A foul proved after the match was filed away has changed its verdict.
+    VerdictCorrected {
+        /// Of which match.
+        match_id: MatchId,
+        /// The new one.
+        ruling: Ruling,
+    },
+    /// A player asks for a seat under another key.
+    SeatAsked {
+        /// In which match.
+        match_id: MatchId,
+        /// Who.
+        by: Name,
+    },
+    /// A seat's key has changed.
+    Regranted {
+        /// In which match.
+        match_id: MatchId,
+        /// Of the newest grant.
+        epoch: u32,
+        /// Number of entries that stand.
+        base: u16,
+    },
+    /// A match the server had no record of was taken from a player.
+    MatchTaken {
+        /// Which.
+        match_id: MatchId,
+        /// From whom.
+        by: Name,
+    },
+    /// The server has found that it has lost state.
+    StateLost {
+        /// Number of matches that are open, of which players may hold more.
+        open: usize,
+    },
     /// An entry was not taken.
     EntryRefused {
         /// Of which match.

@@ -5,14 +5,15 @@
 use serde::{Deserialize, Serialize};
 
 use super::games::{Seat, UnknownGame};
-use super::sign::Verified;
-use super::statement::{Base, Entry, Foul, Grant, Held, Ruling};
+use super::key::PublicKey;
+use super::sign::{Signed, Verified};
+use super::statement::{Base, Entry, Foul, Grant, Held, Promise, Ruling};
 use super::transcript::{Transcript, Unplayable};
 
 /// What one keeper holds about a match.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Evidence {
-    /// The longest valid chain.
+    /// The newest grants, and the longest valid chain under them.
     pub chain: Transcript,
     /// The first proof that a seat signed twice at one ply.
     pub fouls: [Option<Foul>; 2],
@@ -25,14 +26,23 @@ pub struct Evidence {
 pub struct Merge {
     /// How theirs compares with mine.
     pub relation: Relation,
-    /// Entries to adopt, in order.
-    pub adopt: Vec<Verified<Entry>>,
+    /// What to adopt, in order.
+    pub adopt: Vec<Step>,
     /// Proofs to store.
     pub fouls: Vec<Foul>,
-    /// Why the first entry that was not taken was not.
+    /// Why the first grant or entry that was not taken was not.
     pub refused: Option<Unplayable>,
-    /// How the chain decides the match once they are adopted.
+    /// How the chain decides the match once it is adopted.
     pub decided: Option<Ruling>,
+}
+
+/// One step by which a history grows.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// A newer grant; what is not in its base is dropped.
+    Grant(Verified<Grant>),
+    /// The next entry.
+    Entry(Verified<Entry>),
 }
 
 /// How their history compares with mine.
@@ -48,18 +58,27 @@ pub enum Relation {
     Forked,
 }
 
+/// My chain as it grows. In running play there is one new entry, and nothing is copied for it but the position.
+struct Growing<'a> {
+    mine: &'a Transcript,
+    longer: Option<Transcript>,
+    /// A first new entry that was checked against mine, and is not in the longer one yet.
+    checked: Option<Verified<Entry>>,
+}
+
 impl Evidence {
     /// Of a match that has just been granted.
     ///
     /// # Errors
     /// [`UnknownGame`] if the grant's rules are not known here.
-    pub fn new(grant: Grant) -> Result<Self, UnknownGame> {
-        Ok(Self { chain: Transcript::new(grant)?, fouls: [None, None], receipts: [None, None, None] })
+    pub fn new(first: Signed<Grant>) -> Result<Self, UnknownGame> {
+        Ok(Self { chain: Transcript::new(first)?, fouls: [None, None], receipts: [None, None, None] })
     }
 
-    /// Compares a stretch of their entries, in order, with mine. Changes nothing.
+    /// Compares a stretch of their history with mine: entries in order, and the grants they were played under. Changes
+    /// nothing.
     #[must_use]
-    pub fn merge(&self, theirs: &[Verified<Entry>]) -> Merge {
+    pub fn merge(&self, grants: &[Verified<Grant>], theirs: &[Verified<Entry>]) -> Merge {
         let mut merge = Merge {
             relation: Relation::Same,
             adopt: Vec::new(),
@@ -67,38 +86,28 @@ impl Evidence {
             refused: None,
             decided: self.chain.decided(),
         };
-        let Some(first) = theirs.first() else {
-            merge.relation = if self.chain.plies() > 0 { Relation::Ahead } else { Relation::Same };
-            return merge;
-        };
-        let mine = self.chain.entries_from(first.body().ply);
-        let mut longer: Option<Transcript> = None;
+        let mut growing = Growing { mine: &self.chain, longer: None, checked: None };
+        let mut grants = grants.iter().peekable();
         for entry in theirs {
-            let place = entry.body().ply.checked_sub(first.body().ply);
-            match place.and_then(|place| mine.get(usize::from(place))) {
-                Some(held) if held.body() == entry.body() => {}
-                Some(held) => {
-                    merge.relation = Relation::Forked;
-                    merge.fouls.extend(foul(held, entry));
-                    // What follows belongs to the other branch.
+            let epoch = entry.body().epoch;
+            while let Some(grant) = grants.next_if(|grant| grant.body().epoch <= epoch) {
+                if !growing.take_grant(grant, &mut merge) {
                     return merge;
                 }
-                None => match self.check_next(&mut longer, &merge.adopt, entry) {
-                    Ok(decided) => {
-                        merge.decided = decided;
-                        merge.adopt.push(entry.clone());
-                    }
-                    Err(why) => {
-                        merge.refused = Some(why);
-                        break;
-                    }
-                },
+            }
+            if !growing.take_entry(entry, &mut merge) {
+                return merge;
             }
         }
-        let last = theirs.last().map_or(0, |entry| entry.body().ply);
+        for grant in grants {
+            if !growing.take_grant(grant, &mut merge) {
+                return merge;
+            }
+        }
+        let last = theirs.last().map_or(0, |entry| entry.body().ply.saturating_add(1));
         merge.relation = if !merge.adopt.is_empty() {
             Relation::Behind
-        } else if last.saturating_add(1) < self.chain.plies() {
+        } else if last < self.chain.plies() {
             Relation::Ahead
         } else {
             Relation::Same
@@ -106,25 +115,21 @@ impl Evidence {
         merge
     }
 
-    /// Whether `entry` can follow my chain and those adopted so far. In running play there is one new entry, and
-    /// nothing is copied for it but the position.
-    fn check_next(
-        &self,
-        longer: &mut Option<Transcript>,
-        adopted: &[Verified<Entry>],
-        entry: &Verified<Entry>,
-    ) -> Result<Option<Ruling>, Unplayable> {
-        let Some(first) = adopted.first() else { return self.chain.check(entry.body()) };
-        let longer = match longer {
-            Some(longer) => longer,
-            None => {
-                let copy = longer.insert(self.chain.clone());
-                copy.push(first)?;
-                copy
-            }
-        };
-        longer.push(entry)?;
-        Ok(longer.decided())
+    /// What a keeper lacks that knows grants up to `epoch` and stands at `head`: newer grants and entries. If its history
+    /// is no beginning of mine it is shown all of mine, and finds where they fork; one that knows a newer grant than I
+    /// lacks nothing.
+    #[must_use]
+    pub fn news_for(&self, epoch: u32, head: Base) -> (Vec<Signed<Grant>>, Vec<Verified<Entry>>) {
+        let chain = &self.chain;
+        let now = chain.grant().epoch;
+        if chain.holds(epoch, head) {
+            let newer = chain.grants().iter().filter(|grant| grant.body.epoch > epoch).cloned().collect();
+            (newer, chain.entries_from(head.plies))
+        } else if epoch > now || (epoch == now && head.plies > chain.plies()) {
+            (Vec::new(), Vec::new())
+        } else {
+            (chain.grants().to_vec(), chain.entries_from(0))
+        }
     }
 
     /// Takes what [`merge`](Self::merge) found.
@@ -132,8 +137,29 @@ impl Evidence {
     /// # Errors
     /// [`Unplayable`] if the merge was made against another history.
     pub fn take(&mut self, merge: &Merge) -> Result<(), Unplayable> {
-        merge.adopt.iter().try_for_each(|entry| self.chain.push(entry))?;
+        for step in &merge.adopt {
+            match step {
+                Step::Grant(grant) => self.regrant(grant)?,
+                Step::Entry(entry) => self.chain.push(entry)?,
+            }
+        }
         merge.fouls.iter().for_each(|foul| self.convict(foul.clone()));
+        Ok(())
+    }
+
+    /// Takes a newer grant. Receipts for what it drops, and of a device that no longer speaks for its seat, are void.
+    ///
+    /// # Errors
+    /// [`Unplayable`] if it is not of this match, or its base is not held here.
+    pub fn regrant(&mut self, grant: &Verified<Grant>) -> Result<(), Unplayable> {
+        let before = self.chain.grant().keys;
+        self.chain.regrant(grant)?;
+        let (plies, now) = (grant.body().base.plies, grant.body().keys);
+        for seat in Seat::BOTH {
+            let at = seat.index();
+            self.receipts[at].take_if(|held| held.body().plies > plies || before[at] != now[at]);
+        }
+        self.receipts[2].take_if(|held| held.body().plies > plies);
         Ok(())
     }
 
@@ -164,18 +190,56 @@ impl Evidence {
         fits && more
     }
 
-    /// Number of entries that a keeper is known to have on its disk: its receipts, and for a player its own entries,
-    /// each of which is a receipt for all before it.
+    /// Number of entries that a keeper is known to have on its disk: its receipts; for a player the entries of its
+    /// present key, each of which is a receipt for all before it; for the server the base of the newest grant.
     #[must_use]
     pub fn held_by(&self, keeper: Keeper) -> u16 {
         let receipt = self.receipts[keeper.index()].as_ref().map_or(0, |held| held.body().plies);
         let entries = self.chain.plies();
         let own = match keeper {
-            Keeper::Player(seat) if entries > 0 && Seat::at(entries - 1) == seat => entries,
-            Keeper::Player(_) => entries.saturating_sub(1),
-            Keeper::Server => 0,
+            Keeper::Player(seat) => {
+                let last =
+                    if entries > 0 && Seat::at(entries - 1) == seat { entries } else { entries.saturating_sub(1) };
+                if last > self.chain.since(seat) { last } else { 0 }
+            }
+            Keeper::Server => self.chain.grant().base.plies,
         };
         receipt.max(own)
+    }
+
+    /// What the opponent of a seat whose key changes promises: that of the epoch so far there is nothing but this.
+    #[must_use]
+    pub fn promise(&self, epoch: u32) -> Promise {
+        Promise { match_id: self.chain.grant().match_id, epoch, head: self.chain.head() }
+    }
+
+    /// The grant that gives `keys` their seats, once it may be signed: nothing decides the match, at least one key is
+    /// new, and the player who keeps the key has promised and delivered what it holds. With both keys new there is
+    /// nobody to ask.
+    #[must_use]
+    pub fn next_grant(
+        &self,
+        keys: [Option<PublicKey>; 2],
+        promise: Option<(Seat, &Verified<Promise>)>,
+    ) -> Option<Grant> {
+        let now = self.chain.grant();
+        let epoch = now.epoch.checked_add(1)?;
+        if self.verdict().is_some() || keys == [None, None] {
+            return None;
+        }
+        if let Some(stays) = Seat::BOTH.into_iter().find(|seat| keys[seat.index()].is_none()) {
+            let (by, promise) = promise?;
+            let said = promise.body();
+            if by != stays
+                || said.match_id != now.match_id
+                || said.epoch != epoch
+                || !self.chain.holds(now.epoch, said.head)
+            {
+                return None;
+            }
+        }
+        let keys = [keys[0].unwrap_or(now.keys[0]), keys[1].unwrap_or(now.keys[1])];
+        Some(Grant { epoch, base: self.chain.head(), keys, ..now.clone() })
     }
 
     /// What I hold, as a receipt to sign.
@@ -207,6 +271,107 @@ pub enum Keeper {
     Player(Seat),
     /// The server.
     Server,
+}
+
+impl Merge {
+    /// Without what a keeper that has promised must not take: entries of the epoch that is ending, unless a newer grant
+    /// has them in its base.
+    #[must_use]
+    pub fn under_promise(mut self, before: &Evidence) -> Self {
+        if !self.adopt.iter().any(|step| matches!(step, Step::Grant(_))) {
+            self.adopt.clear();
+            self.decided = before.chain.decided();
+        }
+        self
+    }
+
+    /// The entries among what is to be adopted.
+    pub fn entries(&self) -> impl Iterator<Item = &Verified<Entry>> {
+        self.adopt.iter().filter_map(|step| match step {
+            Step::Entry(entry) => Some(entry),
+            Step::Grant(_) => None,
+        })
+    }
+}
+
+impl Growing<'_> {
+    fn now(&self) -> &Transcript {
+        self.longer.as_ref().unwrap_or(self.mine)
+    }
+
+    /// The longer chain, with all that was taken.
+    fn longer(&mut self) -> &mut Transcript {
+        let mine = self.mine;
+        let longer = self.longer.get_or_insert_with(|| mine.clone());
+        if let Some(entry) = self.checked.take() {
+            longer.push(&entry).expect("it was checked against this chain");
+        }
+        longer
+    }
+
+    /// Whether to go on with what comes after the grant.
+    fn take_grant(&mut self, grant: &Verified<Grant>, merge: &mut Merge) -> bool {
+        if grant.body().epoch <= self.now().grant().epoch {
+            return true;
+        }
+        let longer = self.longer();
+        match longer.regrant(grant) {
+            Ok(()) => {
+                merge.decided = longer.decided();
+                merge.adopt.push(Step::Grant(grant.clone()));
+                true
+            }
+            Err(why) => {
+                merge.refused = Some(why);
+                false
+            }
+        }
+    }
+
+    /// Whether to go on with what comes after the entry.
+    fn take_entry(&mut self, entry: &Verified<Entry>, merge: &mut Merge) -> bool {
+        let (ply, epoch) = (entry.body().ply, entry.body().epoch);
+        if self.checked.is_some() {
+            self.longer();
+        }
+        match self.now().entry(ply) {
+            Some(held) if held.body() == entry.body() => true,
+            // A newer grant has made it void.
+            Some(held) if epoch < held.body().epoch => true,
+            Some(held) => {
+                merge.relation = Relation::Forked;
+                merge.fouls.extend(foul(&held, entry));
+                // What follows belongs to the other branch.
+                false
+            }
+            None if epoch < self.now().grant().epoch => true,
+            None => match self.grow(entry) {
+                Ok(decided) => {
+                    merge.decided = decided;
+                    merge.adopt.push(Step::Entry(entry.clone()));
+                    true
+                }
+                Err(why) => {
+                    merge.refused = Some(why);
+                    false
+                }
+            },
+        }
+    }
+
+    fn grow(&mut self, entry: &Verified<Entry>) -> Result<Option<Ruling>, Unplayable> {
+        match &mut self.longer {
+            None => {
+                let decided = self.mine.check(entry.body())?;
+                self.checked = Some(entry.clone());
+                Ok(decided)
+            }
+            Some(longer) => {
+                longer.push(entry)?;
+                Ok(longer.decided())
+            }
+        }
+    }
 }
 
 impl Keeper {
@@ -246,10 +411,10 @@ mod tests {
     use crate::model::time::WallMs;
 
     fn chain(players: &Players, moves: &[(u16, u16)]) -> Evidence {
-        let mut evidence = Evidence::new(players.grant()).unwrap();
+        let mut evidence = Evidence::new(players.first()).unwrap();
         for (row, col) in moves {
             let entry = play(players, &evidence.chain, *row, *col);
-            let merge = evidence.merge(&[entry]);
+            let merge = evidence.merge(&[], &[entry]);
             assert_eq!(merge.refused, None);
             evidence.take(&merge).unwrap();
         }
@@ -262,7 +427,7 @@ mod tests {
         let honest = chain(&players, &[(1, 1), (2, 2)]);
         let cheat = chain(&players, &[(1, 1), (2, 3)]);
         for (mine, theirs) in [(&honest, &cheat), (&cheat, &honest)] {
-            let merge = mine.merge(&theirs.chain.entries_from(0));
+            let merge = mine.merge(&[], &theirs.chain.entries_from(0));
             assert_eq!(merge.relation, Relation::Forked);
             let mut after = mine.clone();
             after.take(&merge).unwrap();
@@ -278,10 +443,10 @@ mod tests {
         assert_eq!(won.verdict().unwrap().winner(), Some(Seat::X));
         let other = chain(&players, &[(1, 1), (2, 1), (3, 3)]);
         let mut after = won.clone();
-        after.take(&won.merge(&other.chain.entries_from(0))).unwrap();
+        after.take(&won.merge(&[], &other.chain.entries_from(0))).unwrap();
         assert_eq!(after.verdict(), Some(Ruling::Foul { by: Seat::X }));
         let third = chain(&players, &[(1, 1), (3, 1)]);
-        let merge = after.merge(&third.chain.entries_from(0));
+        let merge = after.merge(&[], &third.chain.entries_from(0));
         after.take(&merge).unwrap();
         assert_eq!(after.verdict(), Some(Ruling::Void));
     }
@@ -291,15 +456,15 @@ mod tests {
         let players = Players::new(3);
         let mine = chain(&players, &[(1, 1)]);
         let longer = chain(&players, &[(1, 1), (2, 2), (3, 3)]);
-        let skipped = mine.merge(&longer.chain.entries_from(2));
+        let skipped = mine.merge(&[], &longer.chain.entries_from(2));
         assert_eq!(skipped.refused, Some(Unplayable::Gap { want: 1 }));
         let stranger = Players::new(4);
-        let foreign = mine.merge(&chain(&stranger, &[(1, 1)]).chain.entries_from(0));
+        let foreign = mine.merge(&[], &chain(&stranger, &[(1, 1)]).chain.entries_from(0));
         assert!(foreign.adopt.is_empty());
         assert!(foreign.fouls.is_empty(), "an entry of another match proves nothing");
         let mut spliced = longer.chain.entry(1).unwrap().into_signed();
         spliced.body.prev.0[0] ^= 1;
-        let spliced = mine.merge(&[Verified::from_disk(spliced)]);
+        let spliced = mine.merge(&[], &[Verified::from_disk(spliced)]);
         assert_eq!(spliced.refused, Some(Unplayable::Unchained));
     }
 
@@ -308,10 +473,10 @@ mod tests {
         let players = Players::new(5);
         let mut mine = chain(&players, &[(1, 1)]);
         let resign = entry_by(&players, &mine.chain, Act::Resign, WallMs(1));
-        mine.take(&mine.merge(&[resign])).unwrap();
+        mine.take(&mine.merge(&[], &[resign])).unwrap();
         assert_eq!(mine.verdict(), Some(Ruling::Resigned { by: Seat::O }));
         let more = play(&players, &mine.chain, 2, 2);
-        assert_eq!(mine.merge(&[more]).refused, Some(Unplayable::Over));
+        assert_eq!(mine.merge(&[], &[more]).refused, Some(Unplayable::Over));
     }
 
     #[test]
@@ -337,8 +502,8 @@ mod tests {
             let players = Players::new(7);
             let (a, b) = (legal(&players, &left), legal(&players, &right));
             let (mut ab, mut ba) = (a.clone(), b.clone());
-            ab.take(&a.merge(&b.chain.entries_from(0))).unwrap();
-            ba.take(&b.merge(&a.chain.entries_from(0))).unwrap();
+            ab.take(&a.merge(&[], &b.chain.entries_from(0))).unwrap();
+            ba.take(&b.merge(&[], &a.chain.entries_from(0))).unwrap();
             let shared = a.chain.plies().min(b.chain.plies());
             let forked = a.chain.head_at(shared) != b.chain.head_at(shared);
             prop_assert_eq!(ab.verdict().is_some_and(|ruling| matches!(ruling, Ruling::Foul { .. })), forked);
@@ -353,11 +518,11 @@ mod tests {
 
     /// The chain of those of `moves` that are legal.
     fn legal(players: &Players, moves: &[(u16, u16)]) -> Evidence {
-        let mut evidence = Evidence::new(players.grant()).unwrap();
+        let mut evidence = Evidence::new(players.first()).unwrap();
         for (row, col) in moves {
             let Ok(play) = evidence.chain.game().read(&[&row.to_string(), &col.to_string()]) else { continue };
             let entry = entry_by(players, &evidence.chain, Act::Play(play), WallMs(0));
-            let merge = evidence.merge(&[entry]);
+            let merge = evidence.merge(&[], &[entry]);
             evidence.take(&merge).unwrap();
         }
         evidence

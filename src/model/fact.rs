@@ -161,4 +161,44 @@ pub enum Fact {
         /// Which request.
         seq: RequestSeq,
     },
+    /// A player asks for a seat under another key.
+    SeatAsked {
+        /// In which match.
+        match_id: MatchId,
+        /// Which seat.
+        seat: Seat,
+        /// The new key.
+        key: PublicKey,
+    },
+    /// A seat's key has changed: what is not in the base of this grant is dropped.
+    Regranted {
+        /// The newest permission to play.
+        grant: Grant,
+    },
+    /// The server found that it has lost state: of the matches open now, players may hold more than it knows.
+    StateLost {
+        /// When it was found.
+        at: WallMs,
+    },
+    /// A match the server had no record of, taken from a player. Nobody is seated in it.
+    MatchTaken {
+        /// The first permission to play, signed by this server's key in its time.
+        grant: Grant,
+    },
+    /// Both seats have shown what they hold of a match that was open when state was lost, or taken from a player.
+    Heard {
+        /// Which.
+        match_id: MatchId,
+    },
+    /// A foul proved after a match had been filed away: the verdict and the points change.
+    Corrected {
+        /// Which match.
+        match_id: MatchId,
+        /// The proof.
+        foul: Box<Foul>,
+        /// What the evidence says now.
+        ruling: Ruling,
+        /// Points for X and O.
+        credit: [u32; 2],
+    },
 }

@@ -21,6 +21,10 @@ impl Players {
         Self { number, keys: [key(100), key(101)], server: ServerId::of(&SecretKey::from_seed(&[1; 32]).public()) }
     }
 
+    pub(crate) fn first(&self) -> Signed<Grant> {
+        Signed::unsigned(self.grant())
+    }
+
     pub(crate) fn grant(&self) -> Grant {
         Grant {
             server: self.server,

@@ -7,6 +7,7 @@ use super::games::{GameSpec, Seat};
 use super::id::{InviteId, MatchId, UserId};
 use super::key::{Hash, PublicKey};
 use super::replay::Unfit;
+use super::sign::{Signed, Verified};
 use super::statement::{Foul, Grant, Ruling};
 use super::time::UptimeMs;
 use super::transcript::{Link, Transcript};
@@ -23,13 +24,18 @@ pub struct Match {
     pub told: [bool; 2],
     /// The last sign of life.
     pub touched: UptimeMs,
+    /// Keys that players ask to have their seats under.
+    pub asked: [Option<PublicKey>; 2],
+    /// Players may hold newer grants than the server, which has lost state: until both seats have shown what they hold
+    /// it gives no receipt and changes no key.
+    pub recovering: bool,
 }
 
 /// A match as files hold it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MatchPiece {
-    /// The permission to play.
-    pub grant: Grant,
+    /// The permissions to play, by epoch.
+    pub grants: Vec<Grant>,
     /// The entries.
     pub links: Vec<Link>,
     /// Hash of the last entry: the chain is checked against it.
@@ -42,6 +48,10 @@ pub struct MatchPiece {
     pub told: [bool; 2],
     /// The last sign of life.
     pub touched: UptimeMs,
+    /// Keys asked for.
+    pub asked: [Option<PublicKey>; 2],
+    /// Whether players may hold newer grants.
+    pub recovering: bool,
 }
 
 /// What memory keeps of a finished match for good.
@@ -75,9 +85,15 @@ pub struct Invite {
 }
 
 impl Match {
-    /// Its grant.
+    /// That has just been granted.
     #[must_use]
-    pub const fn grant(&self) -> &Grant {
+    pub const fn new(evidence: Evidence, touched: UptimeMs) -> Self {
+        Self { evidence, ruling: None, told: [false; 2], touched, asked: [None; 2], recovering: false }
+    }
+
+    /// Its newest grant.
+    #[must_use]
+    pub fn grant(&self) -> &Grant {
         self.evidence.chain.grant()
     }
 
@@ -89,7 +105,7 @@ impl Match {
 
     /// The user in a seat.
     #[must_use]
-    pub const fn user(&self, seat: Seat) -> UserId {
+    pub fn user(&self, seat: Seat) -> UserId {
         self.grant().users[seat.index()]
     }
 
@@ -98,13 +114,15 @@ impl Match {
     pub fn piece(&self) -> MatchPiece {
         let chain = &self.evidence.chain;
         MatchPiece {
-            grant: chain.grant().clone(),
+            grants: chain.grants().iter().map(|grant| grant.body.clone()).collect(),
             links: chain.links().to_vec(),
             head: chain.head().head,
             fouls: self.evidence.fouls.clone(),
             ruling: self.ruling,
             told: self.told,
             touched: self.touched,
+            asked: self.asked,
+            recovering: self.recovering,
         }
     }
 }
@@ -120,15 +138,25 @@ impl TryFrom<MatchPiece> for Match {
 
     /// Replays the entries and checks the hash chain.
     fn try_from(piece: MatchPiece) -> Result<Self, Unfit> {
-        let id = piece.grant.match_id;
-        let mut chain = Transcript::new(piece.grant).map_err(|why| Unfit(format!("match {id}: {why}")))?;
+        let mut grants = piece.grants.into_iter().peekable();
+        let first = grants.next().ok_or_else(|| Unfit("a match without a grant".to_owned()))?;
+        let id = first.match_id;
+        let unfit = |why: &dyn std::fmt::Display| Unfit(format!("match {id}: {why}"));
+        let mut chain = Transcript::new(Signed::unsigned(first)).map_err(|why| unfit(&why))?;
         for link in piece.links {
-            chain.take(link).map_err(|why| Unfit(format!("match {id}: {why}")))?;
+            while let Some(grant) = grants.next_if(|grant| grant.base.plies <= chain.plies()) {
+                chain.regrant(&Verified::from_disk(Signed::unsigned(grant))).map_err(|why| unfit(&why))?;
+            }
+            chain.take(link).map_err(|why| unfit(&why))?;
+        }
+        for grant in grants {
+            chain.regrant(&Verified::from_disk(Signed::unsigned(grant))).map_err(|why| unfit(&why))?;
         }
         if chain.head().head != piece.head {
-            return Err(Unfit(format!("match {id}: the hash chain does not end as it was written")));
+            return Err(unfit(&"the hash chain does not end as it was written"));
         }
         let evidence = Evidence { chain, fouls: piece.fouls, receipts: [None, None, None] };
-        Ok(Self { evidence, ruling: piece.ruling, told: piece.told, touched: piece.touched })
+        let MatchPiece { ruling, told, touched, asked, recovering, .. } = piece;
+        Ok(Self { evidence, ruling, told, touched, asked, recovering })
     }
 }

@@ -87,6 +87,8 @@ pub const ENTRIES_PER_FRAME_MAX: usize = 200;
 pub const GAME_PARAMS_BYTES_MAX: usize = 64;
 /// Matches of one player that are not finished: beyond it no new one is begun.
 pub const MATCHES_OPEN_MAX: usize = 64;
+/// Matches of one player that are open at the server, those included that it takes back after it has lost state.
+pub const MATCHES_TAKEN_MAX: usize = 1024;
 
 /// The first retry comes at a random moment of this length.
 pub const RETRY_FIRST_MAX: Duration = Duration::from_millis(50);
@@ -110,3 +112,7 @@ pub const DIALS_MAX: usize = 3;
 pub const DIAL_REACHED_WAIT: Duration = Duration::from_secs(1);
 /// After this long without a link the player is told once what is safe and where.
 pub const TELL_AFTER: Duration = Duration::from_secs(180);
+/// A settled match stays on its players' disks this long, and for as long a server that has lost state asks for all.
+pub const SETTLED_KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
+/// Addresses at which a client may say that it can be reached.
+pub const CANDIDATES_MAX: usize = 8;

@@ -1,5 +1,7 @@
-//! What client and server say to each other. The enums only grow at their ends: a variant's place is its kind on the
-//! wire.
+//! What client and server say to each other, and two clients. The enums only grow at their ends: a variant's place is
+//! its kind on the wire.
+
+use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -7,10 +9,11 @@ use super::evidence::Keeper;
 use super::games::GameSpec;
 use super::id::{Boot, Lsn, MatchId, Name, RequestSeq, Run, SessionId, UserId};
 use super::key::{PublicKey, Signature};
+use super::limits::ENTRIES_PER_FRAME_MAX;
 use super::password::Password;
 use super::refusal::Refusal;
-use super::sign::Signed;
-use super::statement::{Base, Entry, Foul, Grant, Held, Ruling, Verdict};
+use super::sign::{Signed, Verified};
+use super::statement::{Base, Entry, Foul, Grant, Held, Promise, Ruling, Verdict};
 
 /// From a client.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,14 +33,8 @@ pub enum ToServer {
     Ping(u32),
     /// The same number back.
     Pong(u32),
-    /// How much of a match I hold.
-    Have(Have),
-    /// Entries the other may lack.
-    Entries(Entries),
-    /// My receipt.
-    Held(Signed<Held>),
-    /// Proofs of fouls.
-    Evidence(Proofs),
+    /// As one keeper to another.
+    Keeper(KeeperMessage),
     /// The verdict and its evidence are on my disk.
     Stored {
         /// Of which match.
@@ -45,6 +42,8 @@ pub enum ToServer {
         /// Which verdict.
         ruling: Ruling,
     },
+    /// Where the opponent may reach me, the likeliest first; none to be reached through the server alone.
+    Candidates(Vec<SocketAddr>),
 }
 
 /// From the server.
@@ -99,19 +98,8 @@ pub enum ToClient {
         /// Whether there is one.
         here: bool,
     },
-    /// How much of a match the server holds.
-    Have(Have),
-    /// Entries the other may lack.
-    Entries(Entries),
-    /// A receipt: the server's own, or the opponent's passed on.
-    Held {
-        /// Whose.
-        keeper: Keeper,
-        /// The receipt.
-        held: Signed<Held>,
-    },
-    /// Proofs of fouls.
-    Evidence(Proofs),
+    /// As one keeper to another.
+    Keeper(KeeperMessage),
     /// Why an entry was not taken.
     EntryRefused {
         /// Of which match.
@@ -121,8 +109,6 @@ pub enum ToClient {
         /// Why.
         refusal: Refusal,
     },
-    /// The verdict; its evidence went before it.
-    Verdict(Signed<Verdict>),
     /// The server is about to stop and will be back.
     Restarting {
         /// In about this time.
@@ -145,6 +131,55 @@ pub enum ToClient {
         /// Which match.
         match_id: MatchId,
     },
+    /// The opponent's key is to change: promise what you hold.
+    PromiseWanted {
+        /// In which match.
+        match_id: MatchId,
+        /// Of the grant that is to come.
+        epoch: u32,
+    },
+    /// Where the opponent may be reached, the likeliest first.
+    Peer {
+        /// In which match.
+        match_id: MatchId,
+        /// At most [`CANDIDATES_MAX`](super::limits::CANDIDATES_MAX).
+        candidates: Vec<SocketAddr>,
+    },
+}
+
+/// From one player's client to the other's, on the direct path.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ToPeer {
+    /// Are you there?
+    Echo(u32),
+    /// The same number back.
+    Echoed(u32),
+    /// Of several connections, this one. Said by the player with the smaller match key.
+    Use,
+    /// As one keeper to another.
+    Keeper(KeeperMessage),
+}
+
+/// The keeper protocol: the same between any two of the three that hold a match.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum KeeperMessage {
+    /// How much of a match I hold; the first thing after every connect.
+    Have(Have),
+    /// A stretch of history the other may lack.
+    Entries(Entries),
+    /// A receipt: one's own, or another keeper's passed on.
+    Held {
+        /// Whose.
+        keeper: Keeper,
+        /// The receipt.
+        held: Signed<Held>,
+    },
+    /// Proofs of fouls.
+    Evidence(Proofs),
+    /// What the opponent of a seat whose key changes promises the server.
+    Promise(Signed<Promise>),
+    /// The server's verdict; its evidence went before it.
+    Verdict(Signed<Verdict>),
 }
 
 /// The first frame of a client.
@@ -240,6 +275,13 @@ pub enum Command {
         /// Which.
         match_id: MatchId,
     },
+    /// Asks for one's seat under another key: the match file is on another device, or lost.
+    TakeSeat {
+        /// In which match.
+        match_id: MatchId,
+        /// The match key made for it.
+        key: PublicKey,
+    },
 }
 
 /// What a request gave.
@@ -318,6 +360,8 @@ pub struct View {
     pub invites: Vec<InviteView>,
     /// Matches that are unfinished, or whose verdict this client has not stored.
     pub matches: Vec<MatchView>,
+    /// The server has lost state not long ago, and wants to be shown every match on this disk.
+    pub show_all: bool,
 }
 
 /// An invitation, for the one invited.
@@ -334,7 +378,7 @@ pub struct InviteView {
 /// A match, for one of its players.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MatchView {
-    /// The permission to play.
+    /// The first permission to play. What came after it is for the keepers to say.
     pub grant: Signed<Grant>,
     /// Names of X and O.
     pub names: [Name; 2],
@@ -358,7 +402,7 @@ pub enum InviteEnd {
     Gone,
 }
 
-/// How much of a match a keeper holds.
+/// How much of a match a keeper holds. Epoch 0 and no head: not even the grant, or no key to speak for a seat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Have {
     /// Which match.
@@ -369,12 +413,14 @@ pub struct Have {
     pub head: Base,
 }
 
-/// A stretch of entries of one match, in order.
+/// A stretch of the history of one match.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entries {
     /// Which match.
     pub match_id: MatchId,
-    /// At most [`ENTRIES_PER_FRAME_MAX`](super::limits::ENTRIES_PER_FRAME_MAX).
+    /// Grants that the other may not know, by epoch.
+    pub grants: Vec<Signed<Grant>>,
+    /// In order; at most [`ENTRIES_PER_FRAME_MAX`].
     pub entries: Vec<Signed<Entry>>,
 }
 
@@ -383,6 +429,8 @@ pub struct Entries {
 pub struct Proofs {
     /// Which match.
     pub match_id: MatchId,
+    /// By whose keys the proofs are to be checked; whoever has forgotten the match knows no other way.
+    pub grants: Vec<Signed<Grant>>,
     /// The proofs.
     pub fouls: Vec<Foul>,
 }
@@ -404,15 +452,60 @@ pub enum CloseReason {
     Slow,
 }
 
+impl KeeperMessage {
+    /// Which match it is about.
+    #[must_use]
+    pub const fn match_id(&self) -> MatchId {
+        match self {
+            Self::Have(have) => have.match_id,
+            Self::Entries(some) => some.match_id,
+            Self::Held { held, .. } => held.body.match_id,
+            Self::Evidence(proofs) => proofs.match_id,
+            Self::Promise(promise) => promise.body.match_id,
+            Self::Verdict(verdict) => verdict.body.match_id,
+        }
+    }
+}
+
+impl Entries {
+    /// A stretch of history in messages that fit a frame: each has the grants whose base is held once it is taken.
+    pub fn split<'a>(
+        match_id: MatchId,
+        grants: &'a [Signed<Grant>],
+        entries: &'a [Verified<Entry>],
+    ) -> impl Iterator<Item = Self> + 'a {
+        let parts = entries.len().div_ceil(ENTRIES_PER_FRAME_MAX).max(usize::from(!grants.is_empty()));
+        (0..parts).map(move |part| {
+            let from = (part * ENTRIES_PER_FRAME_MAX).min(entries.len());
+            let to = (from + ENTRIES_PER_FRAME_MAX).min(entries.len());
+            let end = entries[from..to].last().map_or(0, |entry| entry.body().ply + 1);
+            let last = part + 1 == parts;
+            let grants = grants.iter().filter(|grant| last || grant.body.base.plies <= end).cloned().collect();
+            let entries = entries[from..to].iter().map(|entry| entry.signed().clone()).collect();
+            Self { match_id, grants, entries }
+        })
+    }
+}
+
 impl ToClient {
     /// Signs every statement of the server in it. Those passed on from players are signed already.
     pub fn seal(&mut self, key: &super::key::SecretKey, server: &super::key::ServerId) {
         match self {
             Self::Live(view) => view.matches.iter_mut().for_each(|of| of.grant.seal(key, server)),
             Self::Matched(of) => of.grant.seal(key, server),
-            Self::Held { keeper: Keeper::Server, held } => held.seal(key, server),
-            Self::Verdict(verdict) => verdict.seal(key, server),
-            Self::Welcome(_)
+            Self::Keeper(
+                KeeperMessage::Entries(Entries { grants, .. }) | KeeperMessage::Evidence(Proofs { grants, .. }),
+            ) => {
+                grants.iter_mut().for_each(|grant| grant.seal(key, server));
+            }
+            Self::Keeper(KeeperMessage::Held { keeper: Keeper::Server, held }) => held.seal(key, server),
+            Self::Keeper(KeeperMessage::Verdict(verdict)) => verdict.seal(key, server),
+            Self::Keeper(
+                KeeperMessage::Have(_)
+                | KeeperMessage::Held { keeper: Keeper::Player(_), .. }
+                | KeeperMessage::Promise(_),
+            )
+            | Self::Welcome(_)
             | Self::UpgradeRequired { .. }
             | Self::Answer { .. }
             | Self::ResumeRefused(_)
@@ -422,15 +515,13 @@ impl ToClient {
             | Self::InviteClosed { .. }
             | Self::Suspended { .. }
             | Self::Opponent { .. }
-            | Self::Have(_)
-            | Self::Entries(_)
-            | Self::Held { keeper: Keeper::Player(_), .. }
-            | Self::Evidence(_)
             | Self::EntryRefused { .. }
             | Self::Restarting { .. }
             | Self::Closing { .. }
             | Self::Unsupported { .. }
-            | Self::Offered { .. } => {}
+            | Self::Offered { .. }
+            | Self::PromiseWanted { .. }
+            | Self::Peer { .. } => {}
         }
     }
 }

@@ -172,7 +172,7 @@ impl From<Unplayable> for Refusal {
     fn from(unplayable: Unplayable) -> Self {
         match unplayable {
             Unplayable::OtherMatch => Self::NotAPlayer,
-            Unplayable::Gap { .. } | Unplayable::Unchained => Self::OutOfOrder,
+            Unplayable::Gap { .. } | Unplayable::Unchained | Unplayable::Ungranted { .. } => Self::OutOfOrder,
             Unplayable::NotYourTurn => Self::NotYourTurn,
             Unplayable::Over => Self::GameOver,
             Unplayable::Illegal(illegal) => illegal.into(),

@@ -13,6 +13,7 @@ use super::games::Seat;
 use super::id::{Boot, InviteId, MatchId, NameKey, SessionId, UserId};
 use super::key::{PublicKey, ServerId};
 use super::replay::{Replay, Unfit};
+use super::sign::{Signed, Verified};
 use super::statement::{Grant, Ruling};
 use super::time::{UptimeMs, WallMs};
 use super::transcript::Link;
@@ -29,6 +30,8 @@ pub struct State {
     matches: BTreeMap<MatchId, Match>,
     settled: BTreeMap<MatchId, Settled>,
     retired: Vec<Match>,
+    /// Up-time at which the server last found that it had lost state.
+    lost: Option<UptimeMs>,
 }
 
 /// The small part of the state.
@@ -61,6 +64,8 @@ pub enum Piece {
     Settled(Settled),
     /// One invitation.
     Invite(Invite),
+    /// Up-time at which the server last found that it had lost state.
+    Lost(UptimeMs),
 }
 
 impl State {
@@ -68,6 +73,12 @@ impl State {
     #[must_use]
     pub const fn head(&self) -> &Head {
         &self.head
+    }
+
+    /// Up-time at which the server last found that it had lost state.
+    #[must_use]
+    pub const fn lost(&self) -> Option<UptimeMs> {
+        self.lost
     }
 
     /// A player by id.
@@ -208,17 +219,32 @@ impl State {
     }
 
     fn start(&mut self, grant: &Grant) -> Result<(), Unfit> {
+        self.open(grant, false)?;
+        self.seat(grant.match_id)
+    }
+
+    fn open(&mut self, grant: &Grant, recovering: bool) -> Result<(), Unfit> {
         let id = grant.match_id;
         if self.matches.contains_key(&id) || self.settled.contains_key(&id) {
             return Err(Unfit(format!("match {id} is granted twice")));
         }
-        let evidence = Evidence::new(grant.clone()).map_err(|why| Unfit(format!("match {id}: {why}")))?;
-        let touched = self.head.uptime;
-        self.matches.insert(id, Match { evidence, ruling: None, told: [false; 2], touched });
-        for user in grant.users {
-            self.account_mut(user)?.open.insert(id);
+        let evidence =
+            Evidence::new(Signed::unsigned(grant.clone())).map_err(|why| Unfit(format!("match {id}: {why}")))?;
+        let of = Match { recovering, ..Match::new(evidence, self.head.uptime) };
+        self.matches.insert(id, of);
+        self.players_of(grant.users, |account| {
+            account.open.insert(id);
+        });
+        Ok(())
+    }
+
+    /// Changes those of two players whose accounts are here: of a match taken from a player the other may be unknown.
+    fn players_of(&mut self, users: [UserId; 2], mut change: impl FnMut(&mut Account)) {
+        for user in users {
+            if let Some(account) = self.accounts.get_mut(&user) {
+                change(account);
+            }
         }
-        self.seat(id)
     }
 
     /// Seats both players in a match; invitations to and from them are gone.
@@ -227,17 +253,16 @@ impl State {
         let of = self.game_mut(match_id)?;
         of.touched = uptime;
         let users = of.grant().users;
-        for user in users {
-            self.account_mut(user)?.seated = Some(match_id);
-        }
+        self.players_of(users, |account| account.seated = Some(match_id));
         self.invites.retain(|_, invite| !users.contains(&invite.from) && !users.contains(&invite.to));
         Ok(())
     }
 
     fn unseat(&mut self, match_id: MatchId) -> Result<(), Unfit> {
-        for user in self.game_mut(match_id)?.grant().users {
-            self.account_mut(user)?.seated.take_if(|seated| *seated == match_id);
-        }
+        let users = self.game_mut(match_id)?.grant().users;
+        self.players_of(users, |account| {
+            account.seated.take_if(|seated| *seated == match_id);
+        });
         Ok(())
     }
 
@@ -256,6 +281,12 @@ impl State {
         of.ruling = Some(ruling);
         of.told = [false; 2];
         let users = of.grant().users;
+        self.rule(match_id, users, ruling, credit);
+        self.unseat(match_id)
+    }
+
+    /// Puts a verdict, and its points, in place of the one before.
+    fn rule(&mut self, match_id: MatchId, users: [UserId; 2], ruling: Ruling, credit: [u32; 2]) {
         let before = self.settled.insert(match_id, Settled { match_id, users, ruling, credit });
         for seat in Seat::BOTH {
             let at = seat.index();
@@ -266,7 +297,26 @@ impl State {
                 tally.count(ruling.fared(seat), credit[at], true);
             });
         }
-        self.unseat(match_id)
+    }
+
+    fn correct(&mut self, match_id: MatchId, ruling: Ruling, credit: [u32; 2]) -> Result<(), Unfit> {
+        let before = self.settled.get(&match_id).ok_or_else(|| Unfit(format!("match {match_id} has no verdict")))?;
+        self.rule(match_id, before.users, ruling, credit);
+        Ok(())
+    }
+
+    fn regrant(&mut self, grant: &Grant) -> Result<(), Unfit> {
+        let uptime = self.head.uptime;
+        let of = self.game_mut(grant.match_id)?;
+        of.touched = uptime;
+        of.asked = [None; 2];
+        let signed = Verified::from_disk(Signed::unsigned(grant.clone()));
+        of.evidence.regrant(&signed).map_err(|why| Unfit(format!("match {}: {why}", grant.match_id)))
+    }
+
+    fn lose(&mut self) {
+        self.lost = Some(self.head.uptime);
+        self.matches.values_mut().for_each(|of| of.recovering = true);
     }
 
     /// Changes a tally and the place in the ranking. An unknown user is recorded but not scored.
@@ -281,17 +331,18 @@ impl State {
     fn tell(&mut self, match_id: MatchId, seat: Seat) -> Result<(), Unfit> {
         let of = self.game_mut(match_id)?;
         of.told[seat.index()] = true;
-        let (user, all) = (of.user(seat), of.told == [true; 2]);
-        self.account_mut(user)?.open.remove(&match_id);
+        let (users, told) = (of.grant().users, of.told);
+        let all = Seat::BOTH.map(Seat::index).into_iter().all(|at| told[at] || !self.accounts.contains_key(&users[at]));
+        self.account_mut(users[seat.index()])?.open.remove(&match_id);
         if all { self.shelve(match_id) } else { Ok(()) }
     }
 
     fn shelve(&mut self, match_id: MatchId) -> Result<(), Unfit> {
         self.unseat(match_id)?;
         let Some(of) = self.matches.remove(&match_id) else { return Ok(()) };
-        for user in of.grant().users {
-            self.account_mut(user)?.open.remove(&match_id);
-        }
+        self.players_of(of.grant().users, |account| {
+            account.open.remove(&match_id);
+        });
         self.retired.push(of);
         Ok(())
     }
@@ -364,6 +415,14 @@ impl Replay for State {
                     session.answer(*run, *seq);
                 }
             }
+            Fact::SeatAsked { match_id, seat, key } => {
+                self.game_mut(*match_id)?.asked[seat.index()] = Some(*key);
+            }
+            Fact::Regranted { grant } => self.regrant(grant)?,
+            Fact::StateLost { at: _ } => self.lose(),
+            Fact::MatchTaken { grant } => self.open(grant, true)?,
+            Fact::Heard { match_id } => self.game_mut(*match_id)?.recovering = false,
+            Fact::Corrected { match_id, foul: _, ruling, credit } => self.correct(*match_id, *ruling, *credit)?,
         }
         Ok(())
     }
@@ -375,7 +434,8 @@ impl Replay for State {
         let matches = self.matches.values().map(|of| Piece::Match(Box::new(of.clone())));
         let settled = self.settled.values().map(|settled| Piece::Settled(*settled));
         let invites = self.invites.values().map(|invite| Piece::Invite(invite.clone()));
-        Box::new(head.chain(accounts).chain(sessions).chain(matches).chain(settled).chain(invites))
+        let lost = self.lost.map(Piece::Lost);
+        Box::new(head.chain(accounts).chain(sessions).chain(matches).chain(settled).chain(invites).chain(lost))
     }
 
     fn absorb(&mut self, piece: Piece) -> Result<(), Unfit> {
@@ -388,6 +448,7 @@ impl Replay for State {
             Piece::Match(of) => {
                 self.matches.insert(of.grant().match_id, *of);
             }
+            Piece::Lost(uptime) => self.lost = Some(uptime),
             Piece::Settled(settled) => {
                 self.settled.insert(settled.match_id, settled);
             }

@@ -1,4 +1,4 @@
-//! The statements of the keeper protocol: grant, entry, receipt, verdict.
+//! The statements of the keeper protocol: grant, entry, receipt, promise, verdict.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +17,8 @@ pub struct Grant {
     pub match_id: MatchId,
     /// Grows when a seat's key changes.
     pub epoch: u32,
-    /// Entries of the epochs before that stand.
+    /// Where it takes over: what the epochs before leave standing. The first entry under this grant names the grant as
+    /// what came before it, and the grant names the end of its base.
     pub base: Base,
     /// Who plays, X first.
     pub users: [UserId; 2],
@@ -82,6 +83,17 @@ pub struct Held {
     pub plies: u16,
     /// Hash of the last one.
     pub head: Hash,
+}
+
+/// "From now on I take nothing of the epoch before beyond this": signed by the opponent of a seat whose key changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Promise {
+    /// The match.
+    pub match_id: MatchId,
+    /// Of the grant that is to come.
+    pub epoch: u32,
+    /// All that the promising player holds.
+    pub head: Base,
 }
 
 /// Who won and why; signed by the server.
@@ -188,6 +200,9 @@ impl Statement for Entry {
 }
 impl Statement for Held {
     const KIND: &'static str = "rejoin held/1";
+}
+impl Statement for Promise {
+    const KIND: &'static str = "rejoin promise/1";
 }
 impl Statement for Verdict {
     const KIND: &'static str = "rejoin verdict/1";

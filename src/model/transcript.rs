@@ -1,12 +1,18 @@
-//! A grant and the hash-chained entries played under it.
+//! Grants and the hash-chained entries played under them.
 //!
 //! Invariant: the entries are chained, alternate, and every one is legal, so the position is always the game replayed.
 //! An entry is kept as its act, time and signature; its place in the chain gives the rest.
+//!
+//! ```text
+//!  grant 1 <── e0 <── e1 <── e2      epoch 1; e2 is not in the base of grant 2, and is dropped with it
+//!                      ^
+//!                   grant 2 <── e2' <── e3'      epoch 2
+//! ```
 
 use serde::{Deserialize, Serialize};
 
 use super::games::{Cell, Game, Illegal, Outcome, Seat, UnknownGame};
-use super::key::{Hash, Signature};
+use super::key::{Hash, PublicKey, Signature};
 use super::limits::PLIES_MAX;
 use super::sign::{self, Signed, Verified};
 use super::statement::{Act, Base, Entry, Grant, Ruling};
@@ -15,7 +21,8 @@ use super::time::WallMs;
 /// The history of one match, as one keeper holds it.
 #[derive(Clone, Debug)]
 pub struct Transcript {
-    grant: Grant,
+    /// By epoch; never empty.
+    grants: Vec<Signed<Grant>>,
     links: Vec<Link>,
     /// What each entry names as its `prev`; so no hash is computed twice.
     prevs: Vec<Hash>,
@@ -39,7 +46,7 @@ pub struct Link {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unplayable {
-    /// It belongs to another match, or an older or newer grant of it.
+    /// It belongs to another match.
     #[error("that entry belongs to another match")]
     OtherMatch,
     /// It is not the next ply.
@@ -60,6 +67,12 @@ pub enum Unplayable {
     /// The rules are against it.
     #[error("{0}")]
     Illegal(#[from] Illegal),
+    /// It is of an epoch whose grant, or the base of whose grant, is not held here.
+    #[error("the grant of epoch {epoch} does not follow what is held")]
+    Ungranted {
+        /// Of the grant or entry.
+        epoch: u32,
+    },
 }
 
 impl Transcript {
@@ -67,16 +80,37 @@ impl Transcript {
     ///
     /// # Errors
     /// [`UnknownGame`] if the grant's rules are not known here.
-    pub fn new(grant: Grant) -> Result<Self, UnknownGame> {
-        let game = grant.game.start()?;
-        let head = sign::hash(&grant.server, &grant);
-        Ok(Self { grant, links: Vec::new(), prevs: Vec::new(), head, game, resigned: None })
+    pub fn new(first: Signed<Grant>) -> Result<Self, UnknownGame> {
+        let game = first.body.game.start()?;
+        let head = sign::hash(&first.body.server, &first.body);
+        Ok(Self { grants: vec![first], links: Vec::new(), prevs: Vec::new(), head, game, resigned: None })
     }
 
-    /// The grant it is played under.
+    /// The newest grant: who may play, by which keys.
     #[must_use]
-    pub const fn grant(&self) -> &Grant {
-        &self.grant
+    pub fn grant(&self) -> &Grant {
+        &self.newest().body
+    }
+
+    /// The grants, by epoch. On the server they are not signed: the shell signs what leaves.
+    #[must_use]
+    pub fn grants(&self) -> &[Signed<Grant>] {
+        &self.grants
+    }
+
+    /// The key of a seat in an epoch.
+    #[must_use]
+    pub fn key_of(&self, epoch: u32, seat: Seat) -> Option<&PublicKey> {
+        let grant = self.grants.iter().find(|grant| grant.body.epoch == epoch)?;
+        Some(&grant.body.keys[seat.index()])
+    }
+
+    /// Number of entries before the first that the seat's present key can have signed.
+    #[must_use]
+    pub fn since(&self, seat: Seat) -> u16 {
+        let key = self.grant().keys[seat.index()];
+        let first = self.grants.iter().find(|grant| grant.body.keys[seat.index()] == key);
+        first.map_or(0, |grant| grant.body.base.plies)
     }
 
     /// Number of entries; also the ply of the next one.
@@ -85,7 +119,7 @@ impl Transcript {
         u16::try_from(self.links.len()).expect("no entry past PLIES_MAX is ever taken")
     }
 
-    /// How many entries there are and the hash of the last.
+    /// How many entries there are and the hash of what the next one follows.
     #[must_use]
     pub fn head(&self) -> Base {
         Base { plies: self.plies(), head: self.head }
@@ -149,10 +183,40 @@ impl Transcript {
         self.take(Link { act: body.act.clone(), at: body.at, signature: *signature })
     }
 
+    /// Takes a newer grant: what is not in its base is dropped. On an error nothing has changed.
+    ///
+    /// # Errors
+    /// [`Unplayable`] if it is not of this match, or its base is not held here.
+    pub fn regrant(&mut self, grant: &Verified<Grant>) -> Result<(), Unplayable> {
+        let next = grant.body();
+        let now = self.grant();
+        if (next.server, next.match_id, next.users) != (now.server, now.match_id, now.users) || next.game != now.game {
+            return Err(Unplayable::OtherMatch);
+        }
+        if next.epoch <= now.epoch || !self.holds(now.epoch, next.base) {
+            return Err(Unplayable::Ungranted { epoch: next.epoch });
+        }
+        let plies = next.base.plies;
+        if plies < self.plies() {
+            self.game = self.position_at(plies);
+            self.links.truncate(usize::from(plies));
+            self.prevs.truncate(usize::from(plies));
+            // A resignation can only have been the last entry.
+            self.resigned = None;
+        }
+        self.head = sign::hash(&next.server, next);
+        self.grants.push(grant.signed().clone());
+        Ok(())
+    }
+
     /// Whether an entry's place is the next one.
     fn fits(&self, body: &Entry) -> Result<(), Unplayable> {
-        if body.match_id != self.grant.match_id || body.epoch != self.grant.epoch {
+        let grant = self.grant();
+        if body.match_id != grant.match_id {
             return Err(Unplayable::OtherMatch);
+        }
+        if body.epoch != grant.epoch {
+            return Err(Unplayable::Ungranted { epoch: body.epoch });
         }
         if body.ply != self.plies() {
             return Err(Unplayable::Gap { want: self.plies() });
@@ -184,7 +248,7 @@ impl Transcript {
         }
         let entry = self.entry_after(self.plies(), self.head, link.act.clone(), link.at);
         self.prevs.push(self.head);
-        self.head = sign::hash(&self.grant.server, &entry);
+        self.head = sign::hash(&self.grant().server, &entry);
         self.links.push(link);
         Ok(())
     }
@@ -209,7 +273,7 @@ impl Transcript {
         Some(Verified::from_disk(Signed { body, signature: link.signature }))
     }
 
-    /// The head after `plies` entries; `None` if there are fewer.
+    /// The head after `plies` entries, grants there included; `None` if there are fewer.
     #[must_use]
     pub fn head_at(&self, plies: u16) -> Option<Hash> {
         if plies == self.plies() {
@@ -218,10 +282,22 @@ impl Transcript {
         self.prevs.get(usize::from(plies)).copied()
     }
 
+    /// Whether a keeper that knows grants up to `epoch` and stands at `head` holds nothing but a beginning of this.
+    #[must_use]
+    pub fn holds(&self, epoch: u32, head: Base) -> bool {
+        let Some(at) = self.grants.iter().position(|grant| grant.body.epoch == epoch) else { return false };
+        let first = self.grants[at].body.base.plies;
+        match self.grants.get(at + 1).map(|next| next.body.base) {
+            Some(base) if base.plies == head.plies => base.head == head.head,
+            Some(base) if base.plies < head.plies => false,
+            Some(_) | None => head.plies >= first && self.head_at(head.plies) == Some(head.head),
+        }
+    }
+
     /// The position after `plies` entries, with the last move's cell; for showing.
     #[must_use]
     pub fn position_at(&self, plies: u16) -> Box<dyn Game> {
-        let mut game = self.grant.game.start().expect("the game was known when this was made");
+        let mut game = self.grant().game.start().expect("the game was known when this was made");
         for (ply, link) in (0..plies).zip(&self.links) {
             if let Act::Play(play) = &link.act {
                 game.apply(Seat::at(ply), play).expect("every entry held is legal");
@@ -245,14 +321,21 @@ impl Transcript {
     }
 
     fn entry_after(&self, ply: u16, prev: Hash, act: Act, at: WallMs) -> Entry {
-        let Grant { match_id, epoch, .. } = self.grant;
+        let played_under = self.grants.iter().rev().find(|grant| grant.body.base.plies <= ply);
+        let Grant { match_id, epoch, .. } = played_under.unwrap_or(self.newest()).body;
         Entry { match_id, epoch, ply, seat: Seat::at(ply), act, prev, at }
+    }
+
+    fn newest(&self) -> &Signed<Grant> {
+        self.grants.last().expect("there is one from the start")
     }
 }
 
+/// Signatures do not count: each of them can be made in one way only.
 impl PartialEq for Transcript {
     fn eq(&self, other: &Self) -> bool {
-        self.grant == other.grant && self.links == other.links && self.head == other.head
+        let bodies = |of: &Self| of.grants.iter().map(|grant| grant.body.clone()).collect::<Vec<_>>();
+        bodies(self) == bodies(other) && self.links == other.links && self.head == other.head
     }
 }
 

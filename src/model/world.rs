@@ -18,15 +18,15 @@ use super::client::record::{MatchRecord, UserFiles, Write};
 use super::engine::{Effect, Engine, Hashed, Hashing, Input, JobId, Settings};
 use super::event::LinkEnd;
 use super::fact::Fact;
-use super::games::GameSpec;
+use super::games::{GameSpec, Seat};
 use super::id::{Boot, ConnId, Lsn, MatchId, Name};
 use super::key::{PublicKey, SecretKey, ServerId, Signature};
-use super::message::{ToClient, ToServer, Welcome};
+use super::message::{Entries, KeeperMessage, Proofs, ToClient, ToServer, Welcome};
 use super::password::{Password, PasswordHash};
 use super::replay::Replay;
-use super::sign::Signed;
+use super::sign::{Signed, Verified};
 use super::state::State;
-use super::statement::Resume;
+use super::statement::{Entry, Foul, Grant, Resume};
 use super::time::{Now, WallMs};
 
 /// A server and some clients.
@@ -328,34 +328,66 @@ impl World {
                 Input::ResumeChecked { conn, good: signed.verify(&device, &server).is_ok() }
             }
             ToServer::Request { seq, command } => Input::Request { conn, seq, command },
-            ToServer::Have(have) => Input::Have { conn, have },
-            ToServer::Entries(some) => {
-                let keys = self.keys(some.match_id);
-                let verify =
-                    |entry: Signed<_>| match_key(&keys, &entry).and_then(|key| entry.verify(&key, &server).ok());
-                let entries = some.entries.into_iter().filter_map(verify).collect();
-                Input::Entries { conn, match_id: some.match_id, entries }
+            ToServer::Keeper(message) => {
+                let Some(input) = self.keeper(conn, message) else { return true };
+                input
             }
-            ToServer::Held(held) => {
-                let keys = self.keys(held.body.match_id);
-                let good =
-                    keys.and_then(|keys| keys.into_iter().find_map(|key| held.clone().verify(&key, &server).ok()));
-                let Some(held) = good else { return true };
-                Input::Held { conn, held }
-            }
+            ToServer::Candidates(candidates) => Input::Candidates { conn, candidates },
             ToServer::Stored { match_id, ruling } => Input::Stored { conn, match_id, ruling },
             ToServer::Ping(ping) => {
                 self.clients[number].down.push_back(ToClient::Pong(ping));
                 return true;
             }
-            ToServer::Hello(_) | ToServer::Pong(_) | ToServer::Evidence(_) => return true,
+            ToServer::Hello(_) | ToServer::Pong(_) => return true,
         };
         self.tell_engine(input);
         true
     }
 
-    fn keys(&self, match_id: MatchId) -> Option<[PublicKey; 2]> {
-        Some(self.engine.as_ref()?.state().game(match_id)?.grant().keys)
+    /// What a player says as a keeper, its signatures checked as the server's connections do.
+    fn keeper(&self, conn: ConnId, message: KeeperMessage) -> Option<Input> {
+        let (key, server) = (self.server_key.public(), self.server());
+        let granted = |grants: Vec<Signed<Grant>>| -> Option<Vec<Verified<Grant>>> {
+            grants.into_iter().map(|grant| grant.verify(&key, &server).ok()).collect()
+        };
+        let authentic = |grants: &[Verified<Grant>], entry: Signed<Entry>| {
+            let Entry { match_id, epoch, seat, .. } = entry.body;
+            let shown = grants.iter().find(|grant| grant.body().epoch == epoch).map(|grant| grant.body().keys);
+            let keys = shown.or_else(|| self.keys(match_id, epoch))?;
+            entry.verify(&keys[seat.index()], &server).ok()
+        };
+        Some(match message {
+            KeeperMessage::Have(have) => Input::Have { conn, have },
+            KeeperMessage::Entries(Entries { match_id, grants, entries }) => {
+                let grants = granted(grants)?;
+                let entries = entries.into_iter().map_while(|entry| authentic(&grants, entry)).collect();
+                Input::Entries { conn, match_id, grants, entries }
+            }
+            KeeperMessage::Held { held, .. } => {
+                let keys = self.keys(held.body.match_id, held.body.epoch)?;
+                let held = keys.into_iter().find_map(|key| held.clone().verify(&key, &server).ok())?;
+                Input::Held { conn, held }
+            }
+            KeeperMessage::Evidence(Proofs { match_id, grants, fouls }) => {
+                let grants = granted(grants)?;
+                let pair = |foul: Foul| Some([authentic(&grants, foul.first)?, authentic(&grants, foul.second)?]);
+                let pairs = fouls.into_iter().filter_map(pair).collect();
+                Input::Proofs { conn, match_id, grants, pairs }
+            }
+            KeeperMessage::Promise(promise) => {
+                let keys = self.keys(promise.body.match_id, promise.body.epoch - 1)?;
+                let by = |seat: Seat| Some((seat, promise.clone().verify(&keys[seat.index()], &server).ok()?));
+                let (seat, promise) = Seat::BOTH.into_iter().find_map(by)?;
+                Input::Promise { conn, seat, promise }
+            }
+            KeeperMessage::Verdict(_) => return None,
+        })
+    }
+
+    fn keys(&self, match_id: MatchId, epoch: u32) -> Option<[PublicKey; 2]> {
+        let chain = &self.engine.as_ref()?.state().game(match_id)?.evidence.chain;
+        let key = |seat| chain.key_of(epoch, seat).copied();
+        Some([key(Seat::X)?, key(Seat::O)?])
     }
 
     fn deliver_down(&mut self, number: usize) -> bool {
@@ -437,7 +469,7 @@ impl Client {
         match write {
             Write::Session(session) => self.files.session = session,
             Write::Offers(offers) => self.files.offers = offers,
-            Write::Open { record, .. } => self.files.matches.push(vec![*record]),
+            Write::Open { records, .. } => self.files.matches.push(records),
             Write::Append { match_id, records } => self.file(match_id).extend(records),
         }
     }
@@ -466,8 +498,4 @@ impl Client {
         };
         self.shown.iter().filter_map(kept).collect()
     }
-}
-
-fn match_key(keys: &Option<[PublicKey; 2]>, entry: &Signed<super::statement::Entry>) -> Option<PublicKey> {
-    keys.map(|keys| keys[entry.body.seat.index()])
 }

@@ -52,5 +52,15 @@ pub const MATCH_RESUMED: &str = "match-resumed";
 pub const MATCH_SETTLED: &str = "match-settled";
 /// A player signed twice at one ply.
 pub const FOUL: &str = "foul";
+/// A foul proved later has changed a verdict.
+pub const VERDICT_CORRECTED: &str = "verdict-corrected";
+/// A player asks for a seat under another key.
+pub const SEAT_ASKED: &str = "seat-asked";
+/// A seat's key has changed.
+pub const REGRANTED: &str = "regranted";
+/// A match that was not on record was taken from a player.
+pub const MATCH_TAKEN: &str = "match-taken";
+/// The server has found that it has lost state.
+pub const STATE_LOST: &str = "state-lost";
 /// An entry was not taken.
 pub const ENTRY_REFUSED: &str = "entry-refused";

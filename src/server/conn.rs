@@ -20,11 +20,13 @@ use crate::model::key::PublicKey;
 use crate::model::limits::{
     FIRST_FRAME_MAX, FRAME_BYTES_MAX, FRAME_BYTES_STRANGER_MAX, PLIES_MAX, SEND_QUEUE_MAX, SILENCE_IDLE_MAX,
 };
-use crate::model::message::{CloseReason, Entries, Hello, Proofs, ResumeRequest, ToClient, ToServer, Welcome};
+use crate::model::message::{
+    CloseReason, Entries, Hello, KeeperMessage, Proofs, ResumeRequest, ToClient, ToServer, Welcome,
+};
 use crate::model::pulse::Silence;
 use crate::model::refusal::Refusal;
-use crate::model::sign::{Signed, Verified};
-use crate::model::statement::{Entry, Foul, Held, Proof, Resume};
+use crate::model::sign::{Signed, Statement, Verified};
+use crate::model::statement::{Entry, Foul, Grant, Proof, Resume};
 use crate::net::seam::Stream;
 use crate::net::tls::{self, Secured};
 use crate::ops::event;
@@ -51,13 +53,16 @@ struct Conn {
     exporter: [u8; 32],
     nonce: [u8; 16],
     resume: Option<ResumeRequest>,
-    /// The match keys of both seats, learned from what the engine sends.
-    keys: BTreeMap<MatchId, [PublicKey; 2]>,
+    /// Learned from what the engine sends.
+    keys: MatchKeys,
     silence: Silence,
     guest: Guest,
     reader: Reader,
     writer: WriteHalf<TlsStream<Stream>>,
 }
+
+/// The keys of X and O in each epoch of each open match.
+type MatchKeys = BTreeMap<MatchId, BTreeMap<u32, [PublicKey; 2]>>;
 
 /// Frames from the client.
 struct Reader {
@@ -222,59 +227,94 @@ impl Conn {
                 Input::Resume { conn, request }
             }
             ToServer::Request { seq, command } => Input::Request { conn, seq, command },
-            ToServer::Have(have) => Input::Have { conn, have },
-            ToServer::Entries(some) => self.entries(some),
-            ToServer::Held(held) => match self.held(held) {
-                Some(held) => Input::Held { conn, held },
+            ToServer::Keeper(message) => match self.keeper(message) {
+                Some(input) => input,
                 None => return Ok(()),
             },
-            ToServer::Evidence(proofs) => self.proofs(proofs),
+            ToServer::Candidates(candidates) => Input::Candidates { conn, candidates },
             ToServer::Stored { match_id, ruling } => Input::Stored { conn, match_id, ruling },
         };
         self.house.tell(input).await;
         Ok(())
     }
 
-    /// Entries whose signatures are right; the first wrong one is refused, and none after it is looked at.
-    fn entries(&self, Entries { match_id, entries }: Entries) -> Input {
+    /// What a player says as a keeper, if its signatures are right.
+    fn keeper(&self, message: KeeperMessage) -> Option<Input> {
         let conn = self.id;
+        match message {
+            KeeperMessage::Have(have) => Some(Input::Have { conn, have }),
+            KeeperMessage::Entries(some) => Some(self.entries(some)),
+            KeeperMessage::Held { held, .. } => {
+                let (_, held) = self.signed_by_a_seat(held.body.match_id, held.body.epoch, &held)?;
+                Some(Input::Held { conn, held })
+            }
+            KeeperMessage::Evidence(proofs) => self.proofs(proofs),
+            KeeperMessage::Promise(promise) => {
+                let epoch = promise.body.epoch.checked_sub(1)?;
+                let (seat, promise) = self.signed_by_a_seat(promise.body.match_id, epoch, &promise)?;
+                Some(Input::Promise { conn, seat, promise })
+            }
+            // The server gives them.
+            KeeperMessage::Verdict(_) => None,
+        }
+    }
+
+    /// A stretch of history whose signatures are right. The first wrong entry is refused, and none after it is looked at.
+    fn entries(&self, Entries { match_id, grants, entries }: Entries) -> Input {
+        let conn = self.id;
+        let refused = |ply: u16, refusal| Input::BadEntry { conn, match_id, ply: ply.min(PLIES_MAX), refusal };
+        let Some(grants) = self.granted(match_id, grants) else { return refused(0, Refusal::BadSignature) };
         // A match that is not among those shown on this connection is the engine's to answer.
-        let Some(keys) = self.keys.get(&match_id) else {
-            return Input::Entries { conn, match_id, entries: Vec::new() };
-        };
+        if grants.is_empty() && !self.keys.contains_key(&match_id) {
+            return Input::Entries { conn, match_id, grants, entries: Vec::new() };
+        }
         let mut good = Vec::with_capacity(entries.len());
         for entry in entries {
-            let ply = entry.body.ply.min(PLIES_MAX);
+            let ply = entry.body.ply;
             if entry.body.match_id != match_id {
-                return Input::BadEntry { conn, match_id, ply, refusal: Refusal::NotAPlayer };
+                return refused(ply, Refusal::NotAPlayer);
             }
-            match self.verify(keys, entry) {
+            match self.authentic(&grants, entry) {
                 Some(entry) => good.push(entry),
-                None => return Input::BadEntry { conn, match_id, ply, refusal: Refusal::BadSignature },
+                None => return refused(ply, Refusal::BadSignature),
             }
         }
-        Input::Entries { conn, match_id, entries: good }
+        Input::Entries { conn, match_id, grants, entries: good }
     }
 
-    fn verify(&self, keys: &[PublicKey; 2], entry: Signed<Entry>) -> Option<Verified<Entry>> {
-        let key = &keys[entry.body.seat.index()];
-        entry.verify(key, &self.house.server).ok()
+    /// Grants of this match with this server's signature; `None` if one is not.
+    fn granted(&self, match_id: MatchId, grants: Vec<Signed<Grant>>) -> Option<Vec<Verified<Grant>>> {
+        let (key, server) = (self.house.key.public(), self.house.server);
+        let ours =
+            |grant: Signed<Grant>| grant.verify(&key, &server).ok().filter(|ours| ours.body().match_id == match_id);
+        grants.into_iter().map(ours).collect()
     }
 
-    fn held(&self, held: Signed<Held>) -> Option<Verified<Held>> {
-        let keys = self.keys.get(&held.body.match_id)?;
-        let by = |seat: Seat| held.clone().verify(&keys[seat.index()], &self.house.server).ok();
+    /// An entry with the signature of its seat, by the grant of its epoch.
+    fn authentic(&self, grants: &[Verified<Grant>], entry: Signed<Entry>) -> Option<Verified<Entry>> {
+        let Entry { match_id, epoch, seat, .. } = entry.body;
+        let shown = grants.iter().map(Verified::body).find(|grant| grant.epoch == epoch).map(|grant| grant.keys);
+        let keys = shown.or_else(|| self.keys.get(&match_id)?.get(&epoch).copied())?;
+        entry.verify(&keys[seat.index()], &self.house.server).ok()
+    }
+
+    fn signed_by_a_seat<T: Statement + Clone>(
+        &self,
+        match_id: MatchId,
+        epoch: u32,
+        signed: &Signed<T>,
+    ) -> Option<(Seat, Verified<T>)> {
+        let keys = self.keys.get(&match_id)?.get(&epoch)?;
+        let by = |seat: Seat| Some((seat, signed.clone().verify(&keys[seat.index()], &self.house.server).ok()?));
         Seat::BOTH.into_iter().find_map(by)
     }
 
-    fn proofs(&self, Proofs { match_id, fouls }: Proofs) -> Input {
-        let pair = |foul: Foul| {
-            let keys = self.keys.get(&match_id)?;
-            Some([self.verify(keys, foul.first)?, self.verify(keys, foul.second)?])
-        };
+    fn proofs(&self, Proofs { match_id, grants, fouls }: Proofs) -> Option<Input> {
+        let grants = self.granted(match_id, grants)?;
+        let pair = |foul: Foul| Some([self.authentic(&grants, foul.first)?, self.authentic(&grants, foul.second)?]);
         // One proof a seat is all that can be used.
         let pairs = fouls.into_iter().take(Seat::BOTH.len()).filter_map(pair).collect();
-        Input::Proofs { conn: self.id, match_id, pairs }
+        Some(Input::Proofs { conn: self.id, match_id, grants, pairs })
     }
 
     /// What the engine says, in order, in as few writes as may be.
@@ -312,13 +352,22 @@ impl Conn {
             ToClient::Live(view) => {
                 self.guest.logged_in();
                 self.reader.decoder.set_limit(FRAME_BYTES_MAX);
-                let keys = view.matches.iter().map(|of| (of.grant.body.match_id, of.grant.body.keys));
-                self.keys = keys.collect();
+                self.keys.clear();
+                view.matches.iter().for_each(|of| learn(&mut self.keys, &of.grant.body));
             }
-            ToClient::Matched(of) => {
-                self.keys.insert(of.grant.body.match_id, of.grant.body.keys);
+            ToClient::Matched(of) => learn(&mut self.keys, &of.grant.body),
+            ToClient::Keeper(KeeperMessage::Entries(some)) => {
+                some.grants.iter().for_each(|grant| learn(&mut self.keys, &grant.body));
             }
-            ToClient::Welcome(_)
+            // What comes after it brings its grants along.
+            ToClient::Keeper(KeeperMessage::Verdict(verdict)) => drop(self.keys.remove(&verdict.body.match_id)),
+            ToClient::Keeper(
+                KeeperMessage::Have(_)
+                | KeeperMessage::Held { .. }
+                | KeeperMessage::Evidence(_)
+                | KeeperMessage::Promise(_),
+            )
+            | ToClient::Welcome(_)
             | ToClient::UpgradeRequired { .. }
             | ToClient::Answer { .. }
             | ToClient::ResumeRefused(_)
@@ -328,16 +377,13 @@ impl Conn {
             | ToClient::InviteClosed { .. }
             | ToClient::Suspended { .. }
             | ToClient::Opponent { .. }
-            | ToClient::Have(_)
-            | ToClient::Entries(_)
-            | ToClient::Held { .. }
-            | ToClient::Evidence(_)
             | ToClient::EntryRefused { .. }
-            | ToClient::Verdict(_)
             | ToClient::Restarting { .. }
             | ToClient::Closing { .. }
             | ToClient::Unsupported { .. }
-            | ToClient::Offered { .. } => {}
+            | ToClient::Offered { .. }
+            | ToClient::PromiseWanted { .. }
+            | ToClient::Peer { .. } => {}
         }
         bytes.extend_from_slice(&wire::encode(&message));
     }
@@ -361,6 +407,10 @@ impl Conn {
             Err(_) => Err(End::Close(CloseReason::Slow)),
         }
     }
+}
+
+fn learn(keys: &mut MatchKeys, grant: &Grant) {
+    keys.entry(grant.match_id).or_default().insert(grant.epoch, grant.keys);
 }
 
 /// Says why, if there is something to say, and closes.

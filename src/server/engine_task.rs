@@ -107,6 +107,9 @@ impl EngineTask {
             | Input::BadEntry { .. }
             | Input::Held { .. }
             | Input::Proofs { .. }
+            | Input::Promise { .. }
+            | Input::Candidates { .. }
+            | Input::StateLost
             | Input::Stored { .. }
             | Input::Hashed { .. }
             | Input::Flushed(_)

@@ -39,6 +39,25 @@ pub(super) fn write(what: &Event) {
             info!(event = event::MATCH_SETTLED, %match_id, %x, %o, x_ip, o_ip, winner, why, plies, "match ended");
         }
         Event::Foul { match_id, by } => warn!(event = event::FOUL, %match_id, %by, "a player signed twice at one ply"),
+        Event::VerdictCorrected { match_id, ruling } => {
+            let (winner, why) =
+                (ruling.winner().map(|seat| seat.to_string()).unwrap_or_default(), decide::why(*ruling));
+            warn!(event = event::VERDICT_CORRECTED, %match_id, winner, why, "a verdict was corrected");
+        }
+        Event::SeatAsked { match_id, by } => {
+            info!(event = event::SEAT_ASKED, %match_id, %by, "a player asks for the seat on another device");
+        }
+        Event::Regranted { match_id, epoch, base } => {
+            info!(event = event::REGRANTED, %match_id, epoch, base, "a seat has another key");
+        }
+        Event::MatchTaken { match_id, by } => {
+            warn!(event = event::MATCH_TAKEN, %match_id, %by, "a match that was not on record is taken from a player");
+        }
+        Event::StateLost { open } => warn!(
+            event = event::STATE_LOST,
+            open,
+            "state was lost: matches and verdicts are taken back from the players; accounts and passwords may be old"
+        ),
         Event::EntryRefused { match_id, ip, refusal } => {
             info!(event = event::ENTRY_REFUSED, %match_id, %ip, why = refusal.word(), "entry refused");
         }

@@ -3,7 +3,7 @@
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::frame::{Frame, frame};
-use crate::model::message::{ToClient, ToServer};
+use crate::model::message::{ToClient, ToPeer, ToServer};
 
 /// A set of messages that travels.
 pub trait Wire: Serialize + DeserializeOwned {
@@ -12,11 +12,15 @@ pub trait Wire: Serialize + DeserializeOwned {
 }
 
 impl Wire for ToServer {
-    const KINDS: u8 = 10;
+    const KINDS: u8 = 8;
 }
 
 impl Wire for ToClient {
-    const KINDS: u8 = 22;
+    const KINDS: u8 = 20;
+}
+
+impl Wire for ToPeer {
+    const KINDS: u8 = 4;
 }
 
 /// What a frame held.
@@ -96,6 +100,7 @@ mod tests {
             while let Ok(Some(frame)) = decoder.next_frame() {
                 let _ = decode::<ToServer>(&frame);
                 let _ = decode::<ToClient>(&frame);
+                let _ = decode::<ToPeer>(&frame);
             }
         }
     }

@@ -16,8 +16,8 @@ pub use frame::{Decoder, Frame, FrameError, HEADER_BYTES};
 pub use message::{Decoded, MessageError, Wire, decode, encode};
 
 /// The version of the frame and of the messages in it.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 /// The oldest version of the messages spoken here.
-pub const VERSION_MIN: u16 = 1;
+pub const VERSION_MIN: u16 = 2;
 /// The newest.
-pub const VERSION_MAX: u16 = 1;
+pub const VERSION_MAX: u16 = 2;

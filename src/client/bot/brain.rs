@@ -91,7 +91,7 @@ impl Brain {
             Event::Board { match_id, ply, turn, moves, .. } => {
                 self.look(match_id, *ply, turn.as_deref(), moves).into_iter().collect()
             }
-            Event::Result { match_id, outcome, why, recorded } => {
+            Event::Result { match_id, outcome, why, recorded, agreed: _ } => {
                 let opponent = self.opponents.get(match_id).cloned();
                 let (match_id, why) = (match_id.clone(), why.clone());
                 let mut steps = if *recorded { self.rise(&match_id) } else { Vec::new() };

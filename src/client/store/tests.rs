@@ -42,15 +42,16 @@ fn session(number: u8) -> SavedSession {
 /// A match of some moves, as its file records it.
 fn records(number: u8) -> Vec<MatchRecord> {
     let players = Players::new(number);
-    let mut evidence = Evidence::new(players.grant()).unwrap();
+    let mut evidence = Evidence::new(players.first()).unwrap();
     let grant = Box::new(Signed::unsigned(players.grant()));
     let key = MatchKey::of(&players.keys[0]);
     let names = [name("alice"), name("bob")];
-    let mut records = vec![MatchRecord::Opened { grant, names, user: UserId([1; 16]), key }];
+    let server = MatchRecord::Server(SecretKey::from_seed(&[1; 32]).public());
+    let mut records = vec![MatchRecord::Opened { grant, names, user: UserId([1; 16]), key }, server];
     for (row, col) in [(1, 1), (2, 1), (1, 2), (2, 2)] {
         let entry = play(&players, &evidence.chain, row, col);
         records.push(MatchRecord::Entry(entry.signed().clone()));
-        evidence.take(&evidence.merge(&[entry])).unwrap();
+        evidence.take(&evidence.merge(&[], &[entry])).unwrap();
     }
     records
 }
@@ -71,9 +72,9 @@ fn alice() -> Name {
 fn begin(store: &mut Store, number: u8) {
     let match_id = MatchId([number; 16]);
     let mut records = records(number);
-    let record = Box::new(records.remove(0));
-    store.write(Write::Open { match_id, record }).unwrap();
-    store.write(Write::Append { match_id, records }).unwrap();
+    let rest = records.split_off(2);
+    store.write(Write::Open { match_id, records }).unwrap();
+    store.write(Write::Append { match_id, records: rest }).unwrap();
 }
 
 fn match_file(number: u8) -> PathBuf {
@@ -88,14 +89,14 @@ fn alice_dir() -> PathBuf {
 fn life() -> Vec<Write> {
     let match_id = MatchId([1; 16]);
     let mut records = records(1);
-    let record = Box::new(records.remove(0));
-    let rest = records.split_off(2);
+    let mut moves = records.split_off(2);
+    let rest = moves.split_off(2);
     vec![
         Write::Session(Some(session(1))),
         Write::Offers(vec![Players::new(1).keys[0].clone()]),
-        Write::Open { match_id, record },
+        Write::Open { match_id, records },
         Write::Offers(Vec::new()),
-        Write::Append { match_id, records },
+        Write::Append { match_id, records: moves },
         Write::Session(Some(session(2))),
         Write::Append { match_id, records: rest },
         Write::Session(None),
@@ -116,8 +117,7 @@ fn expected(done: usize) -> Found {
         match write {
             Write::Session(session) => found.session = session,
             Write::Offers(offers) => found.offers = offers.len(),
-            Write::Open { record, .. } => found.records.push(*record),
-            Write::Append { records, .. } => found.records.extend(records),
+            Write::Open { records, .. } | Write::Append { records, .. } => found.records.extend(records),
         }
     }
     found

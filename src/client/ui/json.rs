@@ -112,9 +112,11 @@ mod tests {
         for (outcome, word) in
             [(Fared::Win, "win"), (Fared::Draw, "draw"), (Fared::Loss, "loss"), (Fared::Void, "void")]
         {
-            let result = Event::Result { match_id: id(), outcome, why: "board".to_owned(), recorded: false };
-            let line =
-                format!(r#"{{"event":"result","match":"0a","outcome":"{word}","why":"board","recorded":false}}"#);
+            let result =
+                Event::Result { match_id: id(), outcome, why: "board".to_owned(), agreed: true, recorded: false };
+            let line = format!(
+                r#"{{"event":"result","match":"0a","outcome":"{word}","why":"board","agreed":true,"recorded":false}}"#
+            );
             golden(&result, &line);
         }
     }

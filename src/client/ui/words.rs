@@ -57,7 +57,9 @@ impl Words {
             Event::Opponent { state } => vec![self.presence(*state)],
             Event::Suspended { match_id, with, by } => vec![self.suspended(match_id, with, by)],
             Event::Offered { match_id: _, opponent, game, ply } => vec![offered(opponent, game, *ply)],
-            Event::Result { match_id, outcome, why, recorded } => vec![self.result(match_id, *outcome, why, *recorded)],
+            Event::Result { match_id, outcome, why, recorded, agreed: _ } => {
+                vec![self.result(match_id, *outcome, why, *recorded)]
+            }
             Event::Notice { code: _, text } => text.split('\n').map(|line| odd(&plain(line))).collect(),
         }
     }

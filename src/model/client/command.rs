@@ -1,7 +1,7 @@
 //! What a player types.
 
 use crate::model::games::GameSpec;
-use crate::model::id::Name;
+use crate::model::id::{MatchId, Name};
 use crate::model::password::Password;
 
 /// One command, understood.
@@ -39,6 +39,8 @@ pub enum Typed {
     Rematch,
     /// `status`
     Status,
+    /// Typed by nobody: asks for the seat in a match whose key is not here.
+    TakeSeat(MatchId),
 }
 
 impl Typed {
@@ -62,6 +64,7 @@ impl Typed {
             Self::Leave => "leave",
             Self::Rematch => "rematch",
             Self::Status => "status",
+            Self::TakeSeat(_) => "take-seat",
         }
     }
 }

@@ -131,6 +131,8 @@ pub enum Event {
         outcome: Fared,
         /// `board`, `resigned` or `foul`.
         why: String,
+        /// Whether both players have signed what decides it; then the verdict of two honest ones cannot be another.
+        agreed: bool,
         /// Whether the server has the verdict.
         recorded: bool,
     },

@@ -1,20 +1,22 @@
 //! What a client writes down, and what it finds again after a crash.
 
+use std::net::SocketAddr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::evidence::Keeper;
 use crate::model::id::{Boot, Lsn, MatchId, Name, SessionId, UserId};
-use crate::model::key::SecretKey;
+use crate::model::key::{PublicKey, SecretKey};
 use crate::model::sign::Signed;
-use crate::model::statement::{Entry, Foul, Grant, Held, Verdict};
+use crate::model::statement::{Entry, Foul, Grant, Held, Promise, Verdict};
 
-/// One record of a match file. A match file begins with [`MatchRecord::Opened`].
+/// One record of a match file. A match file begins with [`MatchRecord::Opened`] and [`MatchRecord::Server`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MatchRecord {
     /// The permission to play, who plays, and the key that signs for this seat: whoever loses this file loses the key
     /// and cannot sign by mistake.
     Opened {
-        /// Signed by the server.
+        /// The first one, signed by the server.
         grant: Box<Signed<Grant>>,
         /// Names of X and O.
         names: [Name; 2],
@@ -38,6 +40,18 @@ pub enum MatchRecord {
     WishToResign,
     /// The server's verdict, in accord with the evidence above it.
     Verdict(Signed<Verdict>),
+    /// The key that signs for the server.
+    Server(PublicKey),
+    /// A newer grant: what is not in its base is dropped.
+    Regranted(Box<Signed<Grant>>),
+    /// The private half of the key that this seat has by the newest grant.
+    Key(MatchKey),
+    /// This player's promise: until a newer grant or a verdict comes nothing is signed.
+    Promised(Signed<Promise>),
+    /// A verdict has ended the promise.
+    Released,
+    /// Where the opponent may be reached.
+    Candidates(Vec<SocketAddr>),
 }
 
 /// The 32 bytes of a match key; never printed.
@@ -68,8 +82,8 @@ pub enum Write {
     Open {
         /// Which match.
         match_id: MatchId,
-        /// Its first record.
-        record: Box<MatchRecord>,
+        /// All that is known of it.
+        records: Vec<MatchRecord>,
     },
     /// More records of a match.
     Append {

@@ -3,63 +3,86 @@
 use super::Engine;
 use crate::model::decide;
 use crate::model::event::Event;
-use crate::model::evidence::{Evidence, Keeper, Merge, Relation};
+use crate::model::evidence::{Evidence, Keeper, Merge, Relation, Step};
 use crate::model::fact::Fact;
 use crate::model::game::Match;
 use crate::model::games::Seat;
 use crate::model::id::{ConnId, MatchId, UserId};
-use crate::model::limits::ENTRIES_PER_FRAME_MAX;
-use crate::model::message::{Entries, Have, Proofs, ToClient};
+use crate::model::message::{Entries, Have, KeeperMessage, Proofs, ToClient};
 use crate::model::refusal::Refusal;
 use crate::model::sign::{Signed, Verified};
-use crate::model::statement::{Base, Entry, Foul, Held, Ruling, Verdict};
+use crate::model::statement::{Base, Entry, Foul, Grant, Held, Ruling, Verdict};
 use crate::model::transcript::Unplayable;
 
 impl Engine {
     /// A player shows how much it holds: it gets what it lacks, then what the server holds.
     pub(super) fn have(&mut self, conn: ConnId, have: Have) {
         let match_id = have.match_id;
-        let Ok((of, _)) = self.match_of(conn, match_id) else {
+        let Ok((of, seat)) = self.match_of(conn, match_id) else {
             return self.not_open(conn, match_id, have.head.plies);
         };
-        let chain = &of.evidence.chain;
-        let agrees = chain.head_at(have.head.plies) == Some(have.head.head);
-        let entries = if agrees { chain.entries_from(have.head.plies) } else { Vec::new() };
-        self.send_entries(conn, match_id, &entries);
-        // Where the heads differ, the other shows its chain from the start, and the fork is found.
-        let forked = !agrees && have.head.plies <= self.plies(match_id);
-        self.send_have(conn, match_id, forked);
+        let (grants, entries) = of.evidence.news_for(have.epoch, have.head);
+        let agrees = of.evidence.chain.holds(have.epoch, have.head);
+        self.shows(match_id, seat, have.epoch);
+        self.send_history(conn, match_id, &grants, &entries);
+        self.send_have(conn, match_id);
         if agrees {
             self.send_held(conn, match_id);
         }
         self.send_judgement(conn, match_id);
+        self.want_promise(match_id, seat);
     }
 
-    pub(super) fn entries(&mut self, conn: ConnId, match_id: MatchId, entries: &[Verified<Entry>]) {
+    /// A player delivers a stretch of history. Of a match the server has no record of, the grant, which it has signed in
+    /// its time, is record enough.
+    pub(super) fn entries(
+        &mut self,
+        conn: ConnId,
+        match_id: MatchId,
+        grants: &[Verified<Grant>],
+        entries: &[Verified<Entry>],
+    ) {
         let first = entries.first().map_or(0, |entry| entry.body().ply);
-        let Ok((of, _)) = self.match_of(conn, match_id) else {
+        if let Err(refusal) = self.take_match(conn, match_id, grants) {
+            return self.refuse_entry(conn, match_id, first, refusal);
+        }
+        let Ok((of, seat)) = self.match_of(conn, match_id) else {
             return self.not_open(conn, match_id, first);
         };
-        let merge = of.evidence.merge(entries);
+        let merge = of.evidence.merge(grants, entries);
+        let whole = grants.first().is_some_and(|grant| grant.body().base == Base::NONE);
         self.deliver(conn, match_id, &merge, &[]);
-        let ply = first.saturating_add(u16::try_from(merge.adopt.len()).unwrap_or(u16::MAX));
+        if let Some(newest) = grants.last() {
+            self.shows(match_id, seat, newest.body().epoch);
+        }
+        let ply = first.saturating_add(u16::try_from(merge.entries().count()).unwrap_or(u16::MAX));
         match merge.refused {
-            Some(Unplayable::Gap { .. }) => self.send_have(conn, match_id, false),
+            Some(Unplayable::Gap { .. } | Unplayable::Ungranted { .. }) if !whole => self.send_have(conn, match_id),
             Some(why) => self.refuse_entry(conn, match_id, ply, why.into()),
             None if merge.relation != Relation::Forked => self.send_held(conn, match_id),
             None => {}
         }
     }
 
-    pub(super) fn proofs(&mut self, conn: ConnId, match_id: MatchId, pairs: &[[Verified<Entry>; 2]]) {
-        let Ok((of, _)) = self.match_of(conn, match_id) else { return };
+    pub(super) fn proofs(
+        &mut self,
+        conn: ConnId,
+        match_id: MatchId,
+        grants: &[Verified<Grant>],
+        pairs: &[[Verified<Entry>; 2]],
+    ) {
         let proof = |[first, second]: &[Verified<Entry>; 2]| {
             let foul = Foul { first: first.signed().clone(), second: second.signed().clone() };
             (foul.first.body.match_id == match_id && Evidence::proves(&foul)).then_some(foul)
         };
         let fouls: Vec<Foul> = pairs.iter().filter_map(proof).collect();
-        let nothing = of.evidence.merge(&[]);
-        self.deliver(conn, match_id, &nothing, &fouls);
+        match self.match_of(conn, match_id) {
+            Ok((of, _)) => {
+                let nothing = of.evidence.merge(&[], &[]);
+                self.deliver(conn, match_id, &nothing, &fouls);
+            }
+            Err(_) => self.correct(conn, match_id, grants, fouls),
+        }
     }
 
     /// Stores what is new, tells the opponent, and both if there is a verdict.
@@ -77,9 +100,10 @@ impl Engine {
         let settled = facts.iter().any(|fact| matches!(fact, Fact::Settled { .. }));
         self.commit(facts);
         let from = self.user_of(conn).map(|(_, account)| account.user);
+        let (grants, entries) = news(merge);
         for user in users.into_iter().filter(|user| Ok(*user) != from) {
             if let Some(other) = self.live.get(&user).copied() {
-                self.send_entries(other, match_id, &merge.adopt);
+                self.send_history(other, match_id, &grants, &entries);
                 if !merge.adopt.is_empty() {
                     self.send_held(other, match_id);
                 }
@@ -90,6 +114,7 @@ impl Engine {
         }
         if settled {
             self.log_settled(match_id);
+            self.shown.remove(&match_id);
             for conn in users.map(|user| self.live.get(&user).copied()).into_iter().flatten() {
                 self.send_judgement(conn, match_id);
             }
@@ -97,15 +122,43 @@ impl Engine {
         }
     }
 
-    pub(super) fn held(&mut self, conn: ConnId, held: Verified<Held>) {
-        let Held { match_id, plies, head, .. } = *held.body();
-        let Ok((of, seat)) = self.match_of(conn, match_id) else { return };
-        if of.evidence.chain.head_at(plies) != Some(head) {
+    /// A foul proved after both players have stored the verdict and the match has been filed away.
+    fn correct(&mut self, conn: ConnId, match_id: MatchId, grants: &[Verified<Grant>], fouls: Vec<Foul>) {
+        let Ok(user) = self.user_of(conn).map(|(_, account)| account.user) else { return };
+        let Some(settled) = self.state.settled(match_id).filter(|settled| settled.users.contains(&user)).copied()
+        else {
             return;
+        };
+        let Some(fact) = decide::correct(&settled, &fouls, self.settings.points) else { return };
+        if let Err(refusal) = self.shut() {
+            return self.refuse_entry(conn, match_id, 0, refusal);
         }
-        let opponent = of.user(seat.other());
-        let held = held.into_signed();
-        self.send_to(opponent, ToClient::Held { keeper: Keeper::Player(seat), held });
+        let by = if let Fact::Corrected { foul, .. } = &fact { foul.first.body.seat } else { return };
+        self.commit(vec![fact]);
+        self.log(Event::Foul { match_id, by });
+        let Some(ruling) = self.state.settled(match_id).map(|settled| settled.ruling) else { return };
+        self.log(Event::VerdictCorrected { match_id, ruling });
+        let grants: Vec<Signed<Grant>> = grants.iter().map(|grant| grant.signed().clone()).collect();
+        for user in settled.users {
+            let proofs = Proofs { match_id, grants: grants.clone(), fouls: fouls.clone() };
+            self.send_to(user, ToClient::Keeper(KeeperMessage::Evidence(proofs)));
+            let verdict = Signed::unsigned(Verdict { match_id, ruling });
+            self.send_to(user, ToClient::Keeper(KeeperMessage::Verdict(verdict)));
+        }
+    }
+
+    pub(super) fn held(&mut self, conn: ConnId, held: Verified<Held>) {
+        let Held { match_id, epoch, plies, head } = *held.body();
+        let Ok((of, seat)) = self.match_of(conn, match_id) else { return };
+        let chain = &of.evidence.chain;
+        if epoch == chain.grant().epoch && chain.head_at(plies) == Some(head) {
+            let opponent = of.user(seat.other());
+            let held = held.into_signed();
+            self.send_to(opponent, ToClient::Keeper(KeeperMessage::Held { keeper: Keeper::Player(seat), held }));
+        } else if plies > chain.plies() {
+            // The opponent has reached this player and not the server: it can be had from here.
+            self.send_have(conn, match_id);
+        }
     }
 
     pub(super) fn stored(&mut self, conn: ConnId, match_id: MatchId, ruling: Ruling) {
@@ -125,7 +178,7 @@ impl Engine {
     pub(super) fn ask_for_entries(&mut self, user: UserId) {
         let Some(conn) = self.live.get(&user).copied() else { return };
         let open = self.state.account(user).map(|account| account.open.clone()).unwrap_or_default();
-        open.into_iter().for_each(|match_id| self.send_have(conn, match_id, false));
+        open.into_iter().for_each(|match_id| self.send_have(conn, match_id));
     }
 
     /// Tells the opponents in whose match a user is seated.
@@ -138,58 +191,66 @@ impl Engine {
         }
     }
 
-    fn match_of(&self, conn: ConnId, match_id: MatchId) -> Result<(&Match, Seat), Refusal> {
+    pub(super) fn match_of(&self, conn: ConnId, match_id: MatchId) -> Result<(&Match, Seat), Refusal> {
         let user = self.user_of(conn)?.1.user;
         let of = decide::playing(&self.state, user, match_id)?;
         Ok((of, of.seat_of(user).expect("the user plays in it")))
     }
 
-    /// A match that is settled and stored by both is answered with its verdict; any other is not the player's.
+    /// A match that is settled and stored by both is answered with its verdict; of one that is not known here all is
+    /// wanted; any other is not the player's.
     fn not_open(&mut self, conn: ConnId, match_id: MatchId, ply: u16) {
         let user = self.user_of(conn).map(|(_, account)| account.user);
-        let settled =
-            self.state.settled(match_id).filter(|settled| user.is_ok_and(|user| settled.users.contains(&user)));
-        match settled.map(|settled| settled.ruling) {
-            Some(ruling) => self.send(conn, ToClient::Verdict(Signed::unsigned(Verdict { match_id, ruling }))),
-            None => self.refuse_entry(conn, match_id, ply, Refusal::NotAPlayer),
+        let message = match self.state.settled(match_id) {
+            Some(settled) if user.is_ok_and(|user| settled.users.contains(&user)) => {
+                let ruling = settled.ruling;
+                KeeperMessage::Verdict(Signed::unsigned(Verdict { match_id, ruling }))
+            }
+            None if user.is_ok() && self.state.game(match_id).is_none() => {
+                KeeperMessage::Have(Have { match_id, epoch: 0, head: Base::NONE })
+            }
+            Some(_) | None => return self.refuse_entry(conn, match_id, ply, Refusal::NotAPlayer),
+        };
+        self.send(conn, ToClient::Keeper(message));
+    }
+
+    pub(super) fn send_history(
+        &mut self,
+        conn: ConnId,
+        match_id: MatchId,
+        grants: &[Signed<Grant>],
+        entries: &[Verified<Entry>],
+    ) {
+        for part in Entries::split(match_id, grants, entries) {
+            self.send(conn, ToClient::Keeper(KeeperMessage::Entries(part)));
         }
     }
 
-    fn plies(&self, match_id: MatchId) -> u16 {
-        self.state.game(match_id).map_or(0, |of| of.evidence.chain.plies())
-    }
-
-    fn send_entries(&mut self, conn: ConnId, match_id: MatchId, entries: &[Verified<Entry>]) {
-        for some in entries.chunks(ENTRIES_PER_FRAME_MAX) {
-            let entries = some.iter().map(|entry| entry.signed().clone()).collect();
-            self.send(conn, ToClient::Entries(Entries { match_id, entries }));
-        }
-    }
-
-    /// How much the server holds; `nothing` makes the other show all it has.
-    fn send_have(&mut self, conn: ConnId, match_id: MatchId, nothing: bool) {
+    /// How much the server holds.
+    pub(super) fn send_have(&mut self, conn: ConnId, match_id: MatchId) {
         let Some(of) = self.state.game(match_id) else { return };
-        let epoch = of.grant().epoch;
-        let head = if nothing { Base::NONE } else { of.evidence.chain.head() };
-        self.send(conn, ToClient::Have(Have { match_id, epoch, head }));
+        let have = Have { match_id, epoch: of.grant().epoch, head: of.evidence.chain.head() };
+        self.send(conn, ToClient::Keeper(KeeperMessage::Have(have)));
     }
 
-    fn send_held(&mut self, conn: ConnId, match_id: MatchId) {
-        let Some(of) = self.state.game(match_id) else { return };
+    /// The server's receipt. While players may know newer grants than it does, it gives none.
+    pub(super) fn send_held(&mut self, conn: ConnId, match_id: MatchId) {
+        let Some(of) = self.state.game(match_id).filter(|of| !of.recovering) else { return };
         let held = Signed::unsigned(of.evidence.held());
-        self.send(conn, ToClient::Held { keeper: Keeper::Server, held });
+        self.send(conn, ToClient::Keeper(KeeperMessage::Held { keeper: Keeper::Server, held }));
     }
 
     /// The verdict, if there is one, with the proofs it rests on; the entries went before it.
     fn send_judgement(&mut self, conn: ConnId, match_id: MatchId) {
         let Some(of) = self.state.game(match_id) else { return };
         let fouls: Vec<Foul> = of.evidence.fouls.iter().flatten().cloned().collect();
-        let ruling = of.ruling;
+        let (ruling, grants) = (of.ruling, of.evidence.chain.grants().to_vec());
         if !fouls.is_empty() {
-            self.send(conn, ToClient::Evidence(Proofs { match_id, fouls }));
+            self.send(conn, ToClient::Keeper(KeeperMessage::Evidence(Proofs { match_id, grants, fouls })));
         }
         if let Some(ruling) = ruling {
-            self.send(conn, ToClient::Verdict(Signed::unsigned(Verdict { match_id, ruling })));
+            let verdict = Signed::unsigned(Verdict { match_id, ruling });
+            self.send(conn, ToClient::Keeper(KeeperMessage::Verdict(verdict)));
         }
     }
 
@@ -206,4 +267,13 @@ impl Engine {
         let names = self.names(match_id);
         self.log(Event::MatchSettled { match_id, names, ips, ruling, plies });
     }
+}
+
+/// What a merge adopts, to be passed on.
+fn news(merge: &Merge) -> (Vec<Signed<Grant>>, Vec<Verified<Entry>>) {
+    let grant = |step: &Step| match step {
+        Step::Grant(grant) => Some(grant.signed().clone()),
+        Step::Entry(_) => None,
+    };
+    (merge.adopt.iter().filter_map(grant).collect(), merge.entries().cloned().collect())
 }

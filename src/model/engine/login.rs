@@ -66,6 +66,7 @@ impl Engine {
             | Command::Begin { .. }
             | Command::Accept { .. }
             | Command::Decline { .. }
+            | Command::TakeSeat { .. }
             | Command::Leave { .. } => unreachable!("only requests with a password come here"),
         };
         if !ip.is_loopback() {
@@ -186,6 +187,7 @@ impl Engine {
         let other_run = request.seen.0.number == here.0.number && request.seen.0 != here.0;
         if other_run || request.seen.0.number > here.0.number || request.seen.1 > here.1 {
             self.log(Event::StateRolledBack { user: name.clone(), seen: request.seen, here });
+            self.lose_state();
         }
         self.log(Event::Resumed { user: name, ip, session: request.session });
         self.bind(conn, request.session, user);
@@ -211,6 +213,9 @@ impl Engine {
         self.send(conn, ToClient::Live(Box::new(view)));
         self.pace(user);
         self.tell_presence(user, true);
+        if let Some(match_id) = self.state.account(user).and_then(|account| account.seated) {
+            self.tell_candidates(match_id, user);
+        }
         self.offer_suspended(user);
     }
 

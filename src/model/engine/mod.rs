@@ -15,13 +15,15 @@
 
 mod keeper;
 mod login;
+mod peers;
 mod requests;
+mod seats;
 #[cfg(test)]
 mod tests;
 mod view;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use rand_chacha::ChaCha12Rng;
@@ -32,6 +34,7 @@ use super::bucket::Buckets;
 use super::decide::Points;
 use super::event::{Event, LinkEnd};
 use super::fact::Fact;
+use super::games::Seat;
 use super::id::{Boot, ConnId, InviteId, Lsn, MatchId, RequestSeq, Run, SessionId, UserId};
 use super::key::{PublicKey, ServerId};
 use super::limits::{INVITE_MAX, MATCH_IDLE_MAX, SESSION_IDLE_MAX, UPTIME_TICK};
@@ -41,7 +44,7 @@ use super::refusal::Refusal;
 use super::replay::Replay;
 use super::sign::Verified;
 use super::state::State;
-use super::statement::{Entry, Held, Ruling};
+use super::statement::{Entry, Grant, Held, Promise, Ruling};
 use super::time::{Now, UptimeMs, WallMs, ms};
 
 /// The server, pure.
@@ -67,6 +70,10 @@ pub struct Engine {
     now: Now,
     draining: bool,
     disk_full: bool,
+    /// The newest epoch that X and O have shown in this run, by match.
+    shown: BTreeMap<MatchId, [u32; 2]>,
+    /// Whether this run has found that state was lost.
+    loss_known: bool,
 }
 
 /// What an operator may choose.
@@ -84,6 +91,8 @@ struct Conn {
     session: Option<(SessionId, UserId)>,
     resuming: Option<ResumeRequest>,
     hashing: bool,
+    /// Where the client says it can be reached, once it has said so.
+    candidates: Option<Vec<SocketAddr>>,
 }
 
 /// What is being hashed, and for whom.
@@ -151,12 +160,14 @@ pub enum Input {
         /// What it holds.
         have: Have,
     },
-    /// A player delivers entries; their signatures were checked.
+    /// A player delivers a stretch of history; its signatures were checked.
     Entries {
         /// On which connection.
         conn: ConnId,
         /// Of which match.
         match_id: MatchId,
+        /// By epoch.
+        grants: Vec<Verified<Grant>>,
         /// In order.
         entries: Vec<Verified<Entry>>,
     },
@@ -184,9 +195,29 @@ pub enum Input {
         conn: ConnId,
         /// Of which match.
         match_id: MatchId,
+        /// By whose keys they were checked.
+        grants: Vec<Verified<Grant>>,
         /// Both entries of each.
         pairs: Vec<[Verified<Entry>; 2]>,
     },
+    /// A player's promise.
+    Promise {
+        /// On which connection.
+        conn: ConnId,
+        /// Whose key has signed it.
+        seat: Seat,
+        /// The promise.
+        promise: Verified<Promise>,
+    },
+    /// Where a client can be reached by its opponent.
+    Candidates {
+        /// On which connection.
+        conn: ConnId,
+        /// The likeliest first.
+        candidates: Vec<SocketAddr>,
+    },
+    /// The server was found to have lost state, at its start.
+    StateLost,
     /// A player has a verdict on disk.
     Stored {
         /// On which connection.
@@ -317,6 +348,8 @@ impl Engine {
             now: Now(0),
             draining: false,
             disk_full: false,
+            shown: BTreeMap::new(),
+            loss_known: false,
         }
     }
 
@@ -326,7 +359,7 @@ impl Engine {
         match input {
             Input::Booted(boot) => self.boot(boot),
             Input::Opened { conn, ip, run } => {
-                let opened = Conn { ip, run, session: None, resuming: None, hashing: false };
+                let opened = Conn { ip, run, session: None, resuming: None, hashing: false, candidates: None };
                 assert!(self.conns.insert(conn, opened).is_none(), "connection numbers are used once");
             }
             Input::Closed { conn, end } => self.closed(conn, end),
@@ -334,10 +367,13 @@ impl Engine {
             Input::ResumeChecked { conn, good } => self.resume_checked(conn, good),
             Input::Request { conn, seq, command } => self.request(conn, seq, command),
             Input::Have { conn, have } => self.have(conn, have),
-            Input::Entries { conn, match_id, entries } => self.entries(conn, match_id, &entries),
+            Input::Entries { conn, match_id, grants, entries } => self.entries(conn, match_id, &grants, &entries),
             Input::BadEntry { conn, match_id, ply, refusal } => self.refuse_entry(conn, match_id, ply, refusal),
             Input::Held { conn, held } => self.held(conn, held),
-            Input::Proofs { conn, match_id, pairs } => self.proofs(conn, match_id, &pairs),
+            Input::Proofs { conn, match_id, grants, pairs } => self.proofs(conn, match_id, &grants, &pairs),
+            Input::Promise { conn, seat, promise } => self.promise(conn, seat, &promise),
+            Input::Candidates { conn, candidates } => self.candidates(conn, candidates),
+            Input::StateLost => self.lose_state(),
             Input::Stored { conn, match_id, ruling } => self.stored(conn, match_id, ruling),
             Input::Hashed { job, done } => self.hashed(job, done),
             Input::Flushed(lsn) => self.flushed(lsn),
@@ -521,6 +557,7 @@ impl Engine {
         let sessions: Vec<Fact> = sessions.map(|session| Fact::LoggedOut { session: session.session }).collect();
         let matches = self.state.games().filter(|of| idle(of.touched, MATCH_IDLE_MAX));
         let matches: Vec<Fact> = matches.map(|of| Fact::Shelved { match_id: of.grant().match_id }).collect();
+        self.shown.retain(|match_id, _| self.state.game(*match_id).is_some());
         self.commit(sessions);
         self.commit(matches);
     }

@@ -35,6 +35,7 @@ impl Engine {
             Command::Accept { from, key } => self.accept(conn, seq, &from, key),
             Command::Decline { from } => self.decline(conn, seq, &from),
             Command::Leave { match_id } => self.leave_match(conn, seq, match_id),
+            Command::TakeSeat { match_id, key } => self.take_seat(conn, seq, match_id, key),
         };
         if let Err(refusal) = result {
             self.answer(conn, seq, Err(refusal));
@@ -48,7 +49,7 @@ impl Engine {
     }
 
     /// Commits what a request changes together with the memory that it was carried out, and answers.
-    fn carry_out(&mut self, conn: ConnId, seq: RequestSeq, mut facts: Vec<Fact>) {
+    pub(super) fn carry_out(&mut self, conn: ConnId, seq: RequestSeq, mut facts: Vec<Fact>) {
         let open = &self.conns[&conn];
         if let Some((session, _)) = open.session {
             facts.push(Fact::Answered { session, run: open.run, seq });
@@ -102,7 +103,7 @@ impl Engine {
     }
 
     /// Both are in a match: tells them, and their connections to ping often.
-    fn seated(&mut self, one: UserId, other: UserId) {
+    pub(super) fn seated(&mut self, one: UserId, other: UserId) {
         let match_id = self.state.account(one).and_then(|account| account.seated).expect("just seated");
         let names = self.names(match_id);
         let of = self.state.game(match_id).expect("just seated");
@@ -118,6 +119,7 @@ impl Engine {
             self.send_to(user, ToClient::Matched(Box::new(view)));
             self.pace(user);
         }
+        self.introduce(match_id);
     }
 
     fn decline(&mut self, conn: ConnId, seq: RequestSeq, from: &Name) -> Result<(), Refusal> {

@@ -3,8 +3,9 @@
 use super::Engine;
 use crate::model::account::Account;
 use crate::model::id::{MatchId, Name, SessionId, UserId};
+use crate::model::limits::SETTLED_KEPT;
 use crate::model::message::{Answer, InviteView, LeaderRow, MatchView, UserRow, UserState, View};
-use crate::model::sign::Signed;
+use crate::model::time::ms;
 
 /// Lines in one answer to `list` or `leaders`, and invitations in a view; at 65 bytes a line they fit in a frame.
 const ROWS_MAX: usize = 500;
@@ -25,6 +26,7 @@ impl Engine {
             lsn: self.appended,
             invites: asked.take(ROWS_MAX).filter_map(invite).collect(),
             matches: account.open.iter().filter_map(|id| self.match_view(*id, user)).collect(),
+            show_all: self.state.lost().is_some_and(|lost| self.uptime().0.saturating_sub(lost.0) < ms(SETTLED_KEPT)),
         }
     }
 
@@ -32,17 +34,18 @@ impl Engine {
         let of = self.state.game(match_id)?;
         let opponent = of.user(of.seat_of(user)?.other());
         Some(MatchView {
-            grant: Signed::unsigned(of.grant().clone()),
+            grant: of.evidence.chain.grants()[0].clone(),
             names: self.names(match_id),
             active: self.state.is_active(of),
             opponent_here: self.live.contains_key(&opponent),
         })
     }
 
-    /// Names of X and O. A match of unknown users cannot be granted here.
+    /// Names of X and O. Of a match taken from a player the other may be unknown here.
     pub(super) fn names(&self, match_id: MatchId) -> [Name; 2] {
         let users = self.state.game(match_id).expect("the caller has it").grant().users;
-        users.map(|user| self.state.account(user).expect("both players have accounts").name.clone())
+        let unknown = || Name::new("unknown").expect("a good name");
+        users.map(|user| self.state.account(user).map_or_else(unknown, |account| account.name.clone()))
     }
 
     pub(super) fn users(&self) -> Answer {

@@ -238,5 +238,11 @@ fn board(match_id: &str, turn: Option<&str>, moves: &[[u16; 2]]) -> Event {
 }
 
 fn result(match_id: &str, recorded: bool) -> Event {
-    Event::Result { match_id: match_id.to_owned(), outcome: Fared::Win, why: "board".to_owned(), recorded }
+    Event::Result {
+        match_id: match_id.to_owned(),
+        outcome: Fared::Win,
+        why: "board".to_owned(),
+        agreed: true,
+        recorded,
+    }
 }

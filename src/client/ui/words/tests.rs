@@ -71,7 +71,7 @@ fn results_say_whether_they_are_recorded() {
         (Fared::Void, "foul", true, "the match counts for nobody: both have fouled: recorded"),
     ];
     for (outcome, why, recorded, line) in table {
-        let result = Event::Result { match_id: id(), outcome, why: why.to_owned(), recorded };
+        let result = Event::Result { match_id: id(), outcome, why: why.to_owned(), agreed: true, recorded };
         assert_eq!(said(&mut words, &result), line);
     }
 }
@@ -126,7 +126,7 @@ fn nothing_from_the_net_is_obeyed_by_the_terminal() {
         Event::Opponent { state: Presence::Here },
         Event::Suspended { match_id: id(), with: evil(), by: evil() },
         Event::Offered { match_id: id(), opponent: evil(), game: evil(), ply: 0 },
-        Event::Result { match_id: id(), outcome: Fared::Win, why: "resigned".to_owned(), recorded: true },
+        Event::Result { match_id: id(), outcome: Fared::Win, why: "resigned".to_owned(), agreed: true, recorded: true },
         Event::Notice { code: "x", text: evil() },
     ];
     for event in events {

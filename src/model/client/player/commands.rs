@@ -25,6 +25,7 @@ impl Player {
             | Typed::Accept(_)
             | Typed::Decline(_)
             | Typed::Leave
+            | Typed::TakeSeat(_)
             | Typed::Rematch => self.enqueue(typed),
             Typed::Send(words) => self.play(&words),
             Typed::End => self.resign(),
@@ -87,6 +88,7 @@ impl Player {
                 Command::Accept { from, key: self.offer()? }
             }
             Typed::Decline(from) => Command::Decline { from: self.inviter(from.as_ref())? },
+            Typed::TakeSeat(match_id) => Command::TakeSeat { match_id: *match_id, key: self.offer()? },
             Typed::Leave => Command::Leave { match_id: self.seated.ok_or(Refusal::NoMatch)? },
             Typed::Send(_) | Typed::Board | Typed::Delay | Typed::End | Typed::Status => {
                 unreachable!("answered here, never queued")
@@ -135,7 +137,7 @@ impl Player {
     pub(super) fn sit(&mut self, id: MatchId) {
         let Some(table) = self.tables.get(&id) else { return };
         self.seated = Some(id);
-        let game = table.grant().body.game.clone();
+        let game = table.grant().game.clone();
         self.last = Some((table.opponent().clone(), game, id));
         let (shown, board) = (table.match_event(), table.board());
         self.show(shown);
@@ -174,6 +176,8 @@ impl Player {
         let Pending { typed, .. } = self.outbox.pop_front().expect("just looked at");
         let word = typed.word();
         match result {
+            // Nobody has typed it.
+            Err(refusal) if matches!(typed, Typed::TakeSeat(_)) => self.notice("seat-refused", refusal.to_string()),
             Err(refusal) => self.refuse(word, refusal),
             Ok(Answer::Users { rows, .. }) => self.reply(Reply { users: Some(rows), ..Reply::done(word) }),
             Ok(Answer::Leaders { rows, .. }) => self.reply(Reply { rows: Some(rows), ..Reply::done(word) }),
@@ -203,6 +207,7 @@ impl Player {
             | Typed::Board
             | Typed::Delay
             | Typed::End
+            | Typed::TakeSeat(_)
             | Typed::Status => {}
         }
     }
@@ -277,6 +282,10 @@ impl Player {
                 let why = "neither the server nor the opponent has been reached since this program started, so it \
                            cannot know what was signed before; wait for one of them";
                 self.reply(Reply::refused(word, "nobody-reached", why));
+            }
+            Cannot::Promised => {
+                let why = "the opponent is about to play from another device; wait until the server has said so";
+                self.reply(Reply::refused(word, "opponent-moving", why));
             }
             Cannot::NoKey => {
                 let why = "the key of this match is on the device it was begun on; go on there";

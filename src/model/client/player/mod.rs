@@ -396,7 +396,10 @@ impl Player {
         for effect in effects {
             match effect {
                 table::Effect::Write(write) => self.effects.push_back(Effect::Write(write)),
-                table::Effect::Send(message) => self.effects.push_back(Effect::Send(message)),
+                table::Effect::Answer(message) | table::Effect::Spread(message) => {
+                    self.send(ToServer::Keeper(*message))
+                }
+                table::Effect::Tell(message) => self.effects.push_back(Effect::Send(message)),
                 table::Effect::Show(event) => self.effects.push_back(Effect::Show(event)),
             }
         }

@@ -5,12 +5,13 @@ use std::time::Duration;
 use rand_chacha::rand_core::Rng;
 
 use super::{Effect, Player, ROUND_TRIPS, SEEN_SAVED_AFTER};
+use crate::model::client::command::Typed;
 use crate::model::client::event::Event;
 use crate::model::client::record::{SavedSession, Write};
 use crate::model::client::table::{self, Table};
 use crate::model::id::MatchId;
-use crate::model::key::PublicKey;
-use crate::model::message::{CloseReason, InviteView, MatchView, ToClient, ToServer, View};
+use crate::model::key::SecretKey;
+use crate::model::message::{CloseReason, InviteView, KeeperMessage, MatchView, ToClient, ToServer, View};
 use crate::model::refusal::Refusal;
 use crate::model::time::ms;
 
@@ -18,7 +19,6 @@ impl Player {
     pub(super) fn message(&mut self, message: ToClient) {
         let Some(heart) = &mut self.heart else { return };
         heart.silence.heard(self.now);
-        let wall = self.wall;
         match message {
             ToClient::Answer { seq, result } => self.answered(seq, result),
             ToClient::Live(view) => self.live(*view),
@@ -40,18 +40,10 @@ impl Player {
             ToClient::Matched(view) => self.matched(&view),
             ToClient::Suspended { match_id, by } => self.suspended(match_id, &by.to_string()),
             ToClient::Offered { match_id } => self.offered(match_id),
-            ToClient::Opponent { match_id, here } => self.at(match_id, |table, _| table.on_opponent(here)),
-            ToClient::Have(have) => self.at(have.match_id, |table, _| table.on_have(&have, wall)),
-            ToClient::Entries(some) => self.at(some.match_id, |table, _| table.on_entries(some.entries, wall)),
-            ToClient::Held { keeper, held } => {
-                self.at(held.body.match_id, |table, key| table.on_held(keeper, held, key));
-            }
-            ToClient::Evidence(proofs) => self.at(proofs.match_id, |table, _| table.on_proofs(proofs.fouls)),
-            ToClient::Verdict(verdict) => {
-                let id = verdict.body.match_id;
-                self.at(id, |table, key| table.on_verdict(verdict, key));
-                self.rise(id);
-            }
+            ToClient::PromiseWanted { match_id, epoch } => self.at(match_id, |table| table.on_promise_wanted(epoch)),
+            ToClient::Peer { match_id, candidates } => self.at(match_id, |table| table.on_candidates(candidates)),
+            ToClient::Opponent { match_id, here } => self.at(match_id, |table| table.on_opponent(here)),
+            ToClient::Keeper(message) => self.keeper(message),
             ToClient::EntryRefused { match_id, refusal, .. } => self.entry_refused(match_id, refusal),
             ToClient::Restarting { eta_ms } => {
                 let text = format!("the server restarts and is back in about {} s", eta_ms.div_ceil(1000));
@@ -64,9 +56,52 @@ impl Player {
         }
     }
 
+    /// What the server says as a keeper.
+    fn keeper(&mut self, message: KeeperMessage) {
+        let (id, wall) = (message.match_id(), self.wall);
+        let shown = matches!(message, KeeperMessage::Have(_));
+        self.at(id, |table| table.on_keeper(message, wall));
+        self.gain(id);
+        if shown {
+            self.ask_for_seat(id);
+        }
+        self.rise(id);
+    }
+
+    /// Takes a seat by a key that was offered for it.
+    fn gain(&mut self, match_id: MatchId) {
+        let Some((user, table)) = self.user.as_mut().zip(self.tables.get_mut(&match_id)) else { return };
+        let effects = table.gain(&user.offers);
+        if effects.is_empty() {
+            return;
+        }
+        let gained = table.key().map(SecretKey::public);
+        user.offers.retain(|key| Some(key.public()) != gained);
+        let offers = Effect::Write(Write::Offers(user.offers.clone()));
+        let text = format!("you play against {} from here now", table.opponent());
+        // The file first: a crash between the two leaves the key in both places, never in neither.
+        self.carry_out(effects);
+        self.effects.push_back(offers);
+        self.notice("seat-taken", text);
+    }
+
+    /// A match in play whose key is not here is asked for: its file was lost, or is on another device.
+    fn ask_for_seat(&mut self, match_id: MatchId) {
+        let Some(table) = self.tables.get(&match_id) else { return };
+        let asked = self.outbox.iter().any(|pending| pending.typed == Typed::TakeSeat(match_id));
+        if table.active && table.key().is_none() && table.evidence.verdict().is_none() && !asked {
+            let text = format!(
+                "the key of this match is not on this disk; {} is asked to let you go on here",
+                table.opponent()
+            );
+            self.notice("seat-elsewhere", text);
+            self.enqueue(Typed::TakeSeat(match_id));
+        }
+    }
+
     /// Logged in or back: the whole picture.
     fn live(&mut self, view: View) {
-        let View { session, user, name, boot, lsn, invites, matches } = view;
+        let View { session, user, name, boot, lsn, invites, matches, show_all } = view;
         let saved = SavedSession { session, user, name, seen: (boot, lsn) };
         let Some(open) = &mut self.user else { return };
         let new = open.session.as_ref().is_none_or(|known| known.session != session);
@@ -94,7 +129,7 @@ impl Player {
             None => self.stand_up(),
         }
         let known: Vec<MatchId> = matches.iter().map(|of| of.grant.body.match_id).collect();
-        self.greet_keepers(&known);
+        self.greet_keepers(&known, show_all);
         for of in matches.iter().filter(|of| !of.active && of.opponent_here) {
             self.offered(of.grant.body.match_id);
         }
@@ -109,9 +144,9 @@ impl Player {
     }
 
     /// The first thing said on every new link, for each match that is not settled on both sides.
-    fn greet_keepers(&mut self, known: &[MatchId]) {
-        let open = self.tables.values().filter(|table| !table.is_finished() || known.contains(&table.id()));
-        let haves: Vec<ToServer> = open.map(Table::have).collect();
+    fn greet_keepers(&mut self, known: &[MatchId], all: bool) {
+        let open = self.tables.values().filter(|table| all || !table.is_finished() || known.contains(&table.id()));
+        let haves: Vec<ToServer> = open.map(|table| ToServer::Keeper(table.have())).collect();
         haves.into_iter().for_each(|have| self.send(have));
     }
 
@@ -125,11 +160,12 @@ impl Player {
                 .carry_out(effects.into_iter().filter(|effect| matches!(effect, table::Effect::Show(_))).collect());
         }
         let Some(user) = &mut self.user else { return };
+        let Some(server_key) = self.server_key else { return };
         let Some(id) = user.session.as_ref().map(|session| session.user) else { return };
         let offered = user.offers.iter().position(|key| view.grant.body.keys.contains(&key.public()));
         let key = offered.map(|at| user.offers.remove(at));
         let offers = key.is_some().then(|| Effect::Write(Write::Offers(user.offers.clone())));
-        match Table::open(view, id, key) {
+        match Table::open(view, id, key, server_key) {
             Ok((table, effects)) => {
                 self.tables.insert(table.id(), table);
                 // The file first: a crash between the two leaves the key in both places, never in neither.
@@ -146,8 +182,13 @@ impl Player {
         self.take_view(view);
         self.sit(id);
         self.show(Event::Path { path: self.path() });
-        if let Some(have) = self.tables.get(&id).filter(|table| table.evidence.chain.plies() > 0).map(Table::have) {
-            self.send(have);
+        if let Some(have) = self
+            .tables
+            .get(&id)
+            .filter(|table| table.evidence.chain.plies() > 0 || table.key().is_none())
+            .map(Table::have)
+        {
+            self.send(ToServer::Keeper(have));
         }
     }
 
@@ -174,7 +215,7 @@ impl Player {
         let event = Event::Offered {
             match_id: match_id.to_string(),
             opponent: table.opponent().to_string(),
-            game: table.grant().body.game.name(),
+            game: table.grant().game.name(),
             ply: table.evidence.chain.plies(),
         };
         self.show(event);
@@ -224,11 +265,10 @@ impl Player {
         self.lost(retry_after);
     }
 
-    /// Lets a match act, if there is one, with the server's key.
-    fn at(&mut self, match_id: MatchId, act: impl FnOnce(&mut Table, &PublicKey) -> Vec<table::Effect>) {
-        let Some(key) = self.server_key else { return };
+    /// Lets a match act, if there is one.
+    fn at(&mut self, match_id: MatchId, act: impl FnOnce(&mut Table) -> Vec<table::Effect>) {
         let Some(table) = self.tables.get_mut(&match_id) else { return };
-        let effects = act(table, &key);
+        let effects = act(table);
         self.carry_out(effects);
     }
 }
