@@ -116,3 +116,9 @@ pub const TELL_AFTER: Duration = Duration::from_secs(180);
 pub const SETTLED_KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
 /// Addresses at which a client may say that it can be reached.
 pub const CANDIDATES_MAX: usize = 8;
+
+/// Echoes on each connection between the two players of a match.
+pub const PROBE_EVERY: Duration = HEARTBEAT_MATCH;
+/// Round trips that are remembered of a path: one minute of echoes.
+pub const DELAYS_MAX: usize = 240;
+const _: () = assert!(PROBE_EVERY.as_millis() * DELAYS_MAX as u128 == 60_000);

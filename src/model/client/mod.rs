@@ -1,5 +1,6 @@
 //! The client as state machines: the link, one match, and the player who has both.
 pub mod command;
+pub mod delay;
 pub mod event;
 pub mod player;
 pub mod record;
