@@ -119,6 +119,28 @@ pub const CANDIDATES_MAX: usize = 8;
 
 /// Echoes on each connection between the two players of a match.
 pub const PROBE_EVERY: Duration = HEARTBEAT_MATCH;
+/// The likeliest address of the opponent is dialled alone for this long.
+pub const PEER_OTHERS_AFTER: Duration = Duration::from_millis(200);
+/// A round of dials to the opponent is over after this: one that hangs does not hold back the next.
+pub const PEER_ROUND_MAX: Duration = Duration::from_secs(1);
+const _: () = assert!(PEER_OTHERS_AFTER.as_millis() < PEER_ROUND_MAX.as_millis());
+/// Addresses of the opponent; more are not dialled.
+pub const PEER_CANDIDATES_MAX: usize = 8;
+/// Dials to the opponent side by side.
+pub const PEER_DIALS_MAX: usize = 8;
+const _: () = assert!(PEER_CANDIDATES_MAX <= PEER_DIALS_MAX);
+/// Of two dials to one address the older gives way to a third after this; it is still sooner than [`DIAL_MAX`].
+pub const PEER_DIAL_OLD: Duration = Duration::from_millis(1500);
+const _: () = assert!(PEER_DIAL_OLD.as_millis() < DIAL_MAX.as_millis());
+/// Connections between the two players at once.
+pub const PEER_CONNS_MAX: usize = 4;
+/// A connection that is not in use and was silent for this long makes room for a new one.
+pub const PEER_STALE_AFTER: Duration = Duration::from_millis(500);
+const _: () = assert!(PROBE_EVERY.as_millis() * 2 <= PEER_STALE_AFTER.as_millis());
+const _: () = assert!(PEER_STALE_AFTER.as_millis() < SILENCE_MATCH_MAX.as_millis());
+/// Echoes of one connection that were not answered yet; older ones measure nothing.
+pub const PEER_ECHOES_MAX: usize = 8;
+const _: () = assert!(PROBE_EVERY.as_millis() * PEER_ECHOES_MAX as u128 > SILENCE_MATCH_MAX.as_millis());
 /// Round trips that are remembered of a path: one minute of echoes.
 pub const DELAYS_MAX: usize = 240;
 const _: () = assert!(PROBE_EVERY.as_millis() * DELAYS_MAX as u128 == 60_000);

@@ -2,6 +2,7 @@
 pub mod command;
 pub mod delay;
 pub mod event;
+pub mod peer;
 pub mod player;
 pub mod record;
 pub mod supervisor;
