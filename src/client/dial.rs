@@ -22,7 +22,7 @@ use crate::model::message::{Hello, ToClient, ToServer, Welcome};
 use crate::model::sign::Signed;
 use crate::model::statement::Proof;
 use crate::net::keys::published_id;
-use crate::net::seam::Stream;
+use crate::net::seam::{Dialed, Stream};
 use crate::net::tls::{self, Secured, TlsError, Trust};
 use crate::net::trust::{Decision, Evidence, TrustError, decide};
 use crate::wire::{Decoded, Decoder, FrameError, decode, encode};
@@ -45,6 +45,8 @@ pub(super) struct Ready {
     pub(super) welcome: Box<Welcome>,
     pub(super) exporter: [u8; 32],
     pub(super) stream: TlsStream<Stream>,
+    /// Our end of it.
+    pub(super) local: SocketAddr,
     /// With what came after the first frame.
     pub(super) decoder: Decoder,
 }
@@ -85,12 +87,12 @@ impl Dialer {
 
     /// Dials once. `reached` is called when something listens.
     pub(super) async fn dial(self: Arc<Self>, reached: impl AsyncFnOnce()) -> Result<Box<Ready>, DialError> {
-        let stream = self.connect().await?;
+        let Dialed { stream, local } = self.connect().await?;
         reached().await;
         let host = &self.config.address.host;
         let Secured { stream, exporter, .. } =
             tls::connect(stream, &self.tls, host).await.map_err(|error| self.explain(error))?;
-        let ready = self.greet(stream, exporter).await?;
+        let ready = self.greet(stream, local, exporter).await?;
         let id = ServerId::of(&ready.welcome.key);
         let proof = Signed { body: Proof { exporter }, signature: ready.welcome.proof };
         if proof.verify(&ready.welcome.key, &id).is_err() {
@@ -107,7 +109,7 @@ impl Dialer {
     }
 
     /// The first address that can be connected to.
-    async fn connect(&self) -> Result<Stream, DialError> {
+    async fn connect(&self) -> Result<Dialed, DialError> {
         let address = &self.config.address;
         let resolved = self.seams.net.resolve(&address.host, address.port).await;
         let all: Vec<SocketAddr> = resolved.map_err(|error| failed(&error))?;
@@ -116,7 +118,7 @@ impl Dialer {
         let share = DIAL_MAX / u32::try_from(all.len().max(1)).unwrap_or(u32::MAX);
         for addr in all {
             match timeout(share, self.seams.net.dial(addr)).await {
-                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Ok(dialed)) => return Ok(dialed),
                 Ok(Err(error)) => last = format!("{addr}: {error}"),
                 Err(_) => last = format!("{addr}: no answer"),
             }
@@ -125,7 +127,12 @@ impl Dialer {
     }
 
     /// Says hello and waits for the welcome.
-    async fn greet(&self, mut stream: TlsStream<Stream>, exporter: [u8; 32]) -> Result<Box<Ready>, DialError> {
+    async fn greet(
+        &self,
+        mut stream: TlsStream<Stream>,
+        local: SocketAddr,
+        exporter: [u8; 32],
+    ) -> Result<Box<Ready>, DialError> {
         let hello = encode(&ToServer::Hello(self.hello.clone()));
         stream.write_all(&hello).await.map_err(|error| failed(&error))?;
         stream.flush().await.map_err(|error| failed(&error))?;
@@ -143,7 +150,7 @@ impl Dialer {
         };
         match decode::<ToClient>(&frame) {
             Ok(Decoded::Message(ToClient::Welcome(welcome))) if self.speaks(welcome.version) => {
-                Ok(Box::new(Ready { welcome: Box::new(welcome), exporter, stream, decoder }))
+                Ok(Box::new(Ready { welcome: Box::new(welcome), exporter, stream, local, decoder }))
             }
             Ok(Decoded::Message(ToClient::Welcome(Welcome { version, .. }))) => {
                 Err(DialError::Fatal(ClientError::Version { min: version, max: version }))
@@ -207,9 +214,14 @@ impl Dialer {
                 DialError::Fatal(ClientError::Certificate { address, why: error })
             }
             TlsError::Slow { .. } | TlsError::Io(_) => failed(&error),
-            TlsError::Protocol | TlsError::Old | TlsError::Ca(_) | TlsError::Alert(_) | TlsError::Broken(_) => {
-                strange(&error)
-            }
+            TlsError::Protocol
+            | TlsError::Old
+            | TlsError::Stranger
+            | TlsError::Refused
+            | TlsError::SameKey
+            | TlsError::Ca(_)
+            | TlsError::Alert(_)
+            | TlsError::Broken(_) => strange(&error),
         }
     }
 }

@@ -28,7 +28,9 @@ impl Ed25519Key {
         Self::of(SecretKey::from_seed(&seed))
     }
 
-    fn of(secret: SecretKey) -> Self {
+    /// The pair of this private key.
+    #[must_use]
+    pub fn of(secret: SecretKey) -> Self {
         let public = secret.public();
         Self { secret, public }
     }

@@ -1,15 +1,16 @@
 //! The host's own network: tokio's TCP sockets.
 //!
 //! What must hold: a port can be bound again at once after a kill; small frames leave at once on both ends; one
-//! IPv6 wildcard socket serves IPv4 as well, and a host without IPv6 still serves IPv4.
+//! IPv6 wildcard socket serves IPv4 as well, and a host without IPv6 still serves IPv4; nobody is connected to
+//! themselves.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use listenfd::ListenFd;
-use tokio::net::{TcpListener, TcpSocket, lookup_host};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 
-use super::seam::{Listener, Net, Stream, Wait};
+use super::seam::{Dialed, Interface, Listener, Net, Stream, Wait};
 
 /// The network of the machine we run on.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,16 +33,22 @@ impl Net for HostNet {
         Box::pin(async move { Ok(lookup_host((host, port)).await?.collect()) })
     }
 
-    fn dial(&self, addr: SocketAddr) -> Wait<'_, Stream> {
+    fn dial(&self, addr: SocketAddr) -> Wait<'_, Dialed> {
         Box::pin(async move {
             let socket = socket_for(addr)?;
             socket.set_nodelay(true)?;
-            Ok(Box::new(socket.connect(addr).await?) as Stream)
+            dialed(socket.connect(addr).await?)
         })
     }
 
     fn listen(&self, addr: SocketAddr, backlog: u32) -> Wait<'_, Box<dyn Listener>> {
         Box::pin(async move { Ok(Box::new(HostListener(bind(addr, backlog)?)) as Box<dyn Listener>) })
+    }
+
+    fn interfaces(&self) -> io::Result<Vec<Interface>> {
+        let all = if_addrs::get_if_addrs()?.into_iter();
+        let up = all.filter(if_addrs::Interface::is_oper_up);
+        Ok(up.map(|interface| Interface { addr: interface.ip(), name: interface.name }).collect())
     }
 }
 
@@ -54,7 +61,7 @@ impl Listener for HostListener {
             let (stream, peer) = self.0.accept().await?;
             // It fails only for a connection that is gone already; its first read will say so.
             let _ = stream.set_nodelay(true);
-            Ok((Box::new(stream) as Stream, SocketAddr::new(peer.ip().to_canonical(), peer.port())))
+            Ok((Box::new(stream) as Stream, canonical(peer)))
         })
     }
 
@@ -103,6 +110,21 @@ fn socket_for(addr: SocketAddr) -> io::Result<TcpSocket> {
     }
 }
 
+/// A dialled port of this machine on which nobody listens may be drawn as the dialler's own port; TCP then connects
+/// the socket to itself, and keeps the listener from coming back to its port.
+fn dialed(stream: TcpStream) -> io::Result<Dialed> {
+    let local = stream.local_addr()?;
+    if stream.peer_addr()? == local {
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    }
+    Ok(Dialed { local: canonical(local), stream: Box::new(stream) })
+}
+
+/// An IPv4 address as such, also on an IPv6 socket.
+const fn canonical(addr: SocketAddr) -> SocketAddr {
+    SocketAddr::new(addr.ip().to_canonical(), addr.port())
+}
+
 /// Where to listen when listening on `addr` failed. A port that is taken or forbidden is so on IPv4 as well.
 fn fallback(addr: SocketAddr, error: &io::Error) -> Option<SocketAddr> {
     let hopeless = matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied);
@@ -113,6 +135,15 @@ fn fallback(addr: SocketAddr, error: &io::Error) -> Option<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_socket_that_got_connected_to_itself_is_no_connection() {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let own = socket.local_addr().unwrap();
+        let Ok(stream) = socket.connect(own).await else { return };
+        assert_eq!(dialed(stream).err().unwrap().kind(), io::ErrorKind::ConnectionRefused);
+    }
 
     #[test]
     fn only_the_wildcard_falls_back_to_ipv4_and_only_where_ipv6_is_absent() {

@@ -4,7 +4,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -20,6 +20,23 @@ pub trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 
+/// A connection that we made.
+pub struct Dialed {
+    /// For the bytes.
+    pub stream: Stream,
+    /// Our end of it: the address of ours that the other side can see, unless somebody on the way translates it.
+    pub local: SocketAddr,
+}
+
+/// One address of an interface of this machine; an interface with several is there several times.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// As the operating system calls it, `eth0` for example.
+    pub name: String,
+    /// Without the zone that a link-local address needs.
+    pub addr: IpAddr,
+}
+
 /// The network, as far as servers and clients need one. No call has a time limit of its own: the caller sets it, and
 /// dropping the future ends the attempt.
 pub trait Net: Send + Sync {
@@ -33,13 +50,20 @@ pub trait Net: Send + Sync {
     ///
     /// # Errors
     /// As the operating system says.
-    fn dial(&self, addr: SocketAddr) -> Wait<'_, Stream>;
+    fn dial(&self, addr: SocketAddr) -> Wait<'_, Dialed>;
 
     /// Listens. `backlog` connections may wait in the kernel; the product passes `limits::LISTEN_BACKLOG`.
     ///
     /// # Errors
     /// `AddrInUse` when somebody else listens there, or as the operating system says.
     fn listen(&self, addr: SocketAddr, backlog: u32) -> Wait<'_, Box<dyn Listener>>;
+
+    /// Every address of the interfaces that are up at this moment. It asks the operating system and blocks for as
+    /// long as that takes: well below a millisecond as a rule, some more on a machine with very many interfaces.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn interfaces(&self) -> io::Result<Vec<Interface>>;
 }
 
 /// A listening socket.

@@ -78,6 +78,15 @@ pub enum TlsError {
     /// The other side offers nothing newer than TLS 1.2.
     #[error("the other side does not speak TLS 1.3")]
     Old,
+    /// The other side shows no key, another one than the opponent's in this match, or cannot sign with it.
+    #[error("the other side does not hold the key of this match")]
+    Stranger,
+    /// To the other side we are the stranger.
+    #[error("the other side says that we do not hold the key of this match")]
+    Refused,
+    /// Both players of a match with the same key: whoever reflects what we send would be the opponent.
+    #[error("both players of this match have the same key")]
+    SameKey,
     /// The authority given with `--ca` does not stand for this server.
     #[error("the server's certificate is refused: {0}")]
     Certificate(CertificateError),
@@ -214,7 +223,7 @@ where
     secured(stream.into())
 }
 
-fn secured<S>(stream: TlsStream<S>) -> Result<Secured<S>, TlsError> {
+pub(super) fn secured<S>(stream: TlsStream<S>) -> Result<Secured<S>, TlsError> {
     let (_, connection) = stream.get_ref();
     if connection.alpn_protocol() != Some(ALPN) {
         return Err(TlsError::Protocol);
@@ -229,7 +238,7 @@ fn secured<S>(stream: TlsStream<S>) -> Result<Secured<S>, TlsError> {
 
 /// Finds what rustls said inside of what tokio says.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is rustls' and grows")]
-fn explain(error: io::Error) -> TlsError {
+pub(super) fn explain(error: io::Error) -> TlsError {
     let tls = match error.downcast::<rustls::Error>() {
         Ok(tls) => tls,
         Err(io) => return TlsError::Io(io),
@@ -302,7 +311,7 @@ impl ServerCertVerifier for AnyCertificate {
 }
 
 /// Stands for a host that no certificate can name.
-const NAMELESS: &str = "nameless.invalid";
+pub(super) const NAMELESS: &str = "nameless.invalid";
 
 #[cfg(test)]
 mod tests {

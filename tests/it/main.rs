@@ -6,6 +6,7 @@ mod client;
 mod hostile;
 mod house;
 mod net;
+mod peer;
 mod rig;
 mod secrets;
 #[cfg(unix)]

@@ -82,8 +82,8 @@ async fn listen(addr: &str) -> (Box<dyn Listener>, SocketAddr) {
 /// Two ends of one connection.
 async fn connected() -> (Stream, Stream) {
     let (listener, addr) = listen("127.0.0.1:0").await;
-    let ((accepted, _), dialled) = tokio::try_join!(listener.accept(), HostNet.dial(addr)).unwrap();
-    (accepted, dialled)
+    let ((accepted, _), dialed) = tokio::try_join!(listener.accept(), HostNet.dial(addr)).unwrap();
+    (accepted, dialed.stream)
 }
 
 /// One handshake: what the server and the client say of it.
@@ -355,12 +355,12 @@ fn the_operators_files_are_refused_when_half_wide_or_broken() {
 #[tokio::test]
 async fn the_same_port_can_be_listened_on_again_at_once() {
     let (listener, addr) = listen("127.0.0.1:0").await;
-    let (accepted, mut dialled) = tokio::try_join!(listener.accept(), HostNet.dial(addr)).unwrap();
+    let (accepted, mut dialed) = tokio::try_join!(listener.accept(), HostNet.dial(addr)).unwrap();
     // The server closes first, so that the kernel keeps its end of the connection for a while.
     drop(accepted);
     drop(listener);
-    assert_eq!(dialled.read(&mut [0]).await.unwrap(), 0);
-    drop(dialled);
+    assert_eq!(dialed.stream.read(&mut [0]).await.unwrap(), 0);
+    drop(dialed);
     assert!(HostNet.listen(addr, LISTEN_BACKLOG).await.is_ok());
 }
 

@@ -196,7 +196,7 @@ async fn first_answer(home: &Path) -> anyhow::Result<f64> {
     let start = std::time::Instant::now();
     let mut server = Ended(command.spawn()?);
     let handshake = || async {
-        let stream = HostNet.dial(addr).await?;
+        let stream = HostNet.dial(addr).await?.stream;
         tls::connect(stream, &config, "localhost").await.map_err(anyhow::Error::new)
     };
     let often = ConstantBuilder::default().with_delay(DIAL_EVERY).without_max_times();
