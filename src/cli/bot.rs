@@ -11,6 +11,7 @@ use anyhow::Context;
 use etcetera::BaseStrategy;
 use zeroize::Zeroizing;
 
+use super::direct::{Direct, Switch};
 use crate::client::bot::{self, BotError, Options, Played};
 use crate::client::{self, Config, Seams};
 use crate::model::id::Name;
@@ -49,6 +50,8 @@ pub(super) struct Bot {
     /// The certs directory of a server on this machine.
     #[arg(long, value_name = "DIR", env = "REJOIN_CERTS", default_value = "certs")]
     pub certs: PathBuf,
+    #[command(flatten)]
+    pub direct: Direct,
 }
 
 impl Bot {
@@ -94,6 +97,8 @@ impl Bot {
             interactive: false,
             certs: self.certs,
             user: Some(self.user.clone()),
+            direct: self.direct.direct == Switch::On,
+            peer_listen: self.direct.peer_listen,
         };
         let handle = client::start(config, seams)?;
         let (user, make_account, think) = (self.user, self.make_account, Duration::from_millis(self.think));

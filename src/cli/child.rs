@@ -135,7 +135,8 @@ impl Drop for ServerProcess {
     }
 }
 
-/// Starts a client of that server in this process, with files of its own beside the server's.
+/// Starts a client of that server in this process, with files of its own beside the server's, and with `direct` a path
+/// to its opponent that does not need the server.
 ///
 /// # Errors
 /// When its files cannot be opened.
@@ -143,6 +144,7 @@ pub(super) fn start_client(
     server: &ServerProcess,
     name: &str,
     provider: &Arc<CryptoProvider>,
+    direct: bool,
 ) -> anyhow::Result<ClientHandle> {
     let address = Address { host: "127.0.0.1".to_owned(), port: server.addr.port(), id: Some(server.id()?) };
     let config = client::Config {
@@ -153,6 +155,8 @@ pub(super) fn start_client(
         interactive: false,
         certs: server.dir.join("certs"),
         user: None,
+        direct,
+        peer_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
     };
     let seams = client::Seams {
         net: Arc::new(HostNet),

@@ -85,7 +85,7 @@ impl Demo {
         let (shown, mut events) = mpsc::channel(256);
         let mut commands = Vec::new();
         for (number, name) in NAMES.into_iter().enumerate() {
-            let handle = start_client(&server, name, &provider)?;
+            let handle = start_client(&server, name, &provider, true)?;
             commands.push(handle.commands.clone());
             let options = self.options(name, clock)?;
             tokio::spawn(bot::run(overheard(handle, number, shown.clone()), options, |_| {}));

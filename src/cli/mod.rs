@@ -9,6 +9,7 @@ mod child;
 mod config_file;
 #[cfg(unix)]
 mod demo;
+mod direct;
 #[cfg(unix)]
 mod ledger;
 mod play;

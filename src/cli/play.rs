@@ -9,6 +9,7 @@ use anyhow::Context;
 use clap::Args;
 use etcetera::BaseStrategy;
 
+use super::direct::{Direct, Switch};
 use crate::client::{self, Config, Seams, ui};
 use crate::model::id::Name;
 use crate::net::address::Address;
@@ -41,6 +42,8 @@ pub(super) struct Play {
     /// Where the public key of a server on this machine may lie
     #[arg(long, env = "REJOIN_CERTS", value_name = "DIR", default_value = "certs")]
     pub certs: PathBuf,
+    #[command(flatten)]
+    pub direct: Direct,
 }
 
 impl Play {
@@ -59,6 +62,8 @@ impl Play {
             interactive: !json && ui::is_interactive(),
             certs: self.certs,
             user: self.user,
+            direct: self.direct.direct == Switch::On,
+            peer_listen: self.direct.peer_listen,
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
         let code = runtime.block_on(play(config, json))?;
@@ -118,12 +123,15 @@ mod tests {
 
     #[test]
     fn all_flags_are_understood() {
-        let typed = "rejoin --server host:4000 --state s --ca ca.pem --trust-new --user alice --json --certs c";
+        let typed = "rejoin --server host:4000 --state s --ca ca.pem --trust-new --user alice --json --certs c \
+                     --direct off --peer-listen 127.0.0.1:4001";
         let play = Cli::try_parse_from(typed.split(' ')).unwrap().play;
         assert_eq!(play.server.to_string(), "host:4000");
         assert_eq!((play.state, play.ca), (Some("s".into()), Some("ca.pem".into())));
         assert_eq!((play.trust_new, play.json, play.certs), (true, true, "c".into()));
         assert_eq!(play.user, Some(Name::new("alice").unwrap()));
+        assert_eq!(play.direct.direct, Switch::Off);
+        assert_eq!(play.direct.peer_listen.port(), 4001);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What a client is started with.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -28,6 +29,10 @@ pub struct Config {
     pub certs: PathBuf,
     /// Whose session to take up; without it, the one used last that no other client uses.
     pub user: Option<Name>,
+    /// Whether the opponent is told where this client is, and reached directly.
+    pub direct: bool,
+    /// Where to listen for the opponent; port 0 is a free one, and the same one again after a restart.
+    pub peer_listen: SocketAddr,
 }
 
 /// The world a client runs in.

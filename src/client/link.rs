@@ -1,4 +1,4 @@
-//! The connection in use: one task reads frames, one writes them.
+//! A connection in use, to the server or to the opponent: one task reads frames, one writes them.
 //!
 //! What must hold: frames come out in order and only from this connection; when it is dropped nothing more comes or
 //! goes. A broken connection is noticed by the reader, after what came before the break.
@@ -12,29 +12,28 @@ use tokio::time::timeout;
 use tokio_rustls::TlsStream;
 
 use crate::model::limits::SEND_QUEUE_MAX;
-use crate::model::message::{ToClient, ToServer};
 use crate::net::seam::Stream;
-use crate::wire::{Decoded, Decoder, decode, encode};
+use crate::wire::{Decoded, Decoder, Wire, decode, encode};
 
-/// Messages read ahead; beyond it the server waits.
+/// Messages read ahead; beyond it the other side waits.
 const READ_AHEAD_MAX: usize = 64;
 const READ_BYTES: usize = 4096;
 /// How long a polite end may take.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
 
-/// A connection whose server has proved its id.
-pub(super) struct Connection {
-    messages: mpsc::Receiver<Box<ToClient>>,
+/// A connection whose other end has proved who it is; `In` comes from there.
+pub(super) struct Connection<In> {
+    messages: mpsc::Receiver<Box<In>>,
     queue: mpsc::Sender<Vec<u8>>,
     reader: JoinHandle<()>,
     writer: JoinHandle<()>,
 }
 
-/// The queue is full: the server does not read what is sent to it.
+/// The queue is full: the other end does not read what is sent to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Full;
 
-impl Connection {
+impl<In: Wire + Send + 'static> Connection<In> {
     /// Starts reading and writing. `decoder` may hold frames that came with the first one.
     pub(super) fn start(stream: TlsStream<Stream>, decoder: Decoder) -> Self {
         let (read, write) = tokio::io::split(stream);
@@ -46,12 +45,18 @@ impl Connection {
     }
 
     /// The next message, or `None` when the connection is gone. Dropping the future loses nothing.
-    pub(super) async fn next(&mut self) -> Option<Box<ToClient>> {
+    pub(super) async fn next(&mut self) -> Option<Box<In>> {
         self.messages.recv().await
     }
 
+    /// The messages, for somebody else to read; [`next`](Self::next) says `None` from then on.
+    pub(super) fn take_messages(&mut self) -> mpsc::Receiver<Box<In>> {
+        let (_, none) = mpsc::channel(1);
+        std::mem::replace(&mut self.messages, none)
+    }
+
     /// Queues a message.
-    pub(super) fn send(&self, message: &ToServer) -> Result<(), Full> {
+    pub(super) fn send<Out: Wire>(&self, message: &Out) -> Result<(), Full> {
         match self.queue.try_send(encode(message)) {
             // A writer that has ended met a broken connection: the reader will say so when all that came is read.
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
@@ -68,7 +73,7 @@ impl Connection {
     }
 }
 
-impl Drop for Connection {
+impl<In> Drop for Connection<In> {
     fn drop(&mut self) {
         self.reader.abort();
         self.writer.abort();
@@ -76,7 +81,7 @@ impl Drop for Connection {
 }
 
 /// Ends when the connection does, or when what comes is not this protocol.
-async fn read_all(mut read: ReadHalf<TlsStream<Stream>>, mut decoder: Decoder, heard: mpsc::Sender<Box<ToClient>>) {
+async fn read_all<In: Wire>(mut read: ReadHalf<TlsStream<Stream>>, mut decoder: Decoder, heard: mpsc::Sender<Box<In>>) {
     let mut buffer = vec![0; READ_BYTES];
     loop {
         loop {
@@ -85,13 +90,13 @@ async fn read_all(mut read: ReadHalf<TlsStream<Stream>>, mut decoder: Decoder, h
                 Ok(None) => break,
                 Err(_) => return,
             };
-            match decode::<ToClient>(&frame) {
+            match decode::<In>(&frame) {
                 Ok(Decoded::Message(message)) => {
                     if heard.send(Box::new(message)).await.is_err() {
                         return;
                     }
                 }
-                // Of a later time, and not needed by a client of this one.
+                // Of a later time, and not needed here.
                 Ok(Decoded::Unknown(_)) => {}
                 Err(_) => return,
             }

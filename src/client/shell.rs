@@ -2,6 +2,7 @@
 
 mod dialing;
 mod looking;
+mod meeting;
 mod users;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -29,6 +30,7 @@ use crate::ops::host::sleep_until;
 use crate::wire::{VERSION_MAX, VERSION_MIN};
 use dialing::{Asked, Dial, News};
 use looking::Looking;
+use meeting::{Meeting, PeerNews};
 
 /// Events not read yet; beyond it the client waits for its reader.
 const EVENTS_MAX: usize = 1024;
@@ -36,6 +38,8 @@ const EVENTS_MAX: usize = 1024;
 const NEWS_MAX: usize = 16;
 /// How long to look for a server that was never reached, when there is no match to wait for.
 const LOOK_MAX: Duration = Duration::from_secs(5);
+/// What the opponent has said is heard before silence is found, but not for longer than this.
+const PEERS_FIRST: Duration = Duration::from_millis(100);
 /// How often the status is told anew while its times run.
 const STATUS_EVERY: Duration = Duration::from_millis(250);
 
@@ -47,14 +51,15 @@ pub fn start(config: Config, seams: Seams) -> Result<ClientHandle, ClientError> 
     let now = seams.clock.now();
     let mut seed = zeroize::Zeroizing::new([0; 32]);
     seams.entropy.fill(&mut *seed);
-    let player = Player::new(now, *seed);
+    let player = Player::new(now, *seed, config.direct);
     let store = Store::new(Arc::clone(&seams.disk), Arc::clone(&seams.entropy), config.state.clone());
-    let dialer = Arc::new(Dialer::new(config, seams.clone(), player.hello(VERSION_MIN, VERSION_MAX))?);
     let (commands, orders) = mpsc::channel(OUTBOX_MAX);
     let (events, shown) = mpsc::channel(EVENTS_MAX);
     let (questions, asked) = mpsc::channel(1);
     let (status, watched) = watch::channel(player.status(now));
     let (tell, news) = mpsc::channel(NEWS_MAX);
+    let (meeting, peers) = Meeting::new(&config, seams.clone());
+    let dialer = Arc::new(Dialer::new(config, seams.clone(), player.hello(VERSION_MIN, VERSION_MAX))?);
     let shell = Shell {
         dialer,
         seams,
@@ -67,13 +72,14 @@ pub fn start(config: Config, seams: Seams) -> Result<ClientHandle, ClientError> 
         ready: None,
         connection: None,
         question: None,
+        meeting,
         looking: Looking::until(now + LOOK_MAX),
         inbox: VecDeque::new(),
         events,
         status,
         questions,
     };
-    let end = tokio::spawn(shell.run(orders, news));
+    let end = tokio::spawn(shell.run(orders, news, peers));
     Ok(ClientHandle { commands, events: shown, status: watched, questions: asked, end })
 }
 
@@ -90,7 +96,8 @@ struct Shell {
     tell: mpsc::Sender<(DialId, News)>,
     /// Waits for the player to adopt it.
     ready: Option<(DialId, Box<Ready>)>,
-    connection: Option<Connection>,
+    connection: Option<Connection<ToClient>>,
+    meeting: Meeting,
     question: Option<Asked>,
     looking: Looking,
     /// Inputs that carrying out effects has led to.
@@ -107,6 +114,7 @@ enum Woken {
     Answered(bool),
     Ordered(Option<Order>),
     Timer,
+    Peer(PeerNews),
 }
 
 impl Shell {
@@ -114,6 +122,7 @@ impl Shell {
         mut self,
         mut orders: mpsc::Receiver<Order>,
         mut news: mpsc::Receiver<(DialId, News)>,
+        mut peers: mpsc::Receiver<PeerNews>,
     ) -> Result<(), ClientError> {
         self.open_before_dialing().await?;
         loop {
@@ -125,6 +134,9 @@ impl Shell {
                 heard = next_message(&mut self.connection) => Woken::Heard(heard),
                 yes = next_answer(&mut self.question) => Woken::Answered(yes),
                 order = orders.recv() => Woken::Ordered(order),
+                // An opponent who never stops talking holds up nothing but itself.
+                () = sleep_until(&*self.seams.clock, due + PEERS_FIRST) => Woken::Timer,
+                Some(told) = peers.recv() => Woken::Peer(told),
                 () = sleep_until(&*self.seams.clock, due) => Woken::Timer,
             };
             match woken {
@@ -139,12 +151,14 @@ impl Shell {
                 Woken::Ordered(Some(Order::Export(path))) => self.export(path).await,
                 Woken::Ordered(None) => break,
                 Woken::Timer => self.on_timer().await?,
+                Woken::Peer(told) => self.on_peer_news(told).await?,
             }
             self.tell_status();
         }
         if let Some(connection) = self.connection.take() {
             connection.close().await;
         }
+        self.meeting.close().await;
         Ok(())
     }
 
@@ -195,6 +209,15 @@ impl Shell {
                 Effect::Write(write) => self.on_disk(move |store| store.write(write)).await?,
                 Effect::Send(message) => self.send(&message),
                 Effect::Show(event) => self.show(*event).await,
+                Effect::Meet(meet) => self.meet(meet.map(|meet| *meet)).await,
+                Effect::PeerDial(dial, addr) => self.meeting.dial(dial, addr),
+                Effect::PeerAbandon(dial) => self.meeting.abandon(dial),
+                Effect::PeerSend(conn, message) => {
+                    if !self.meeting.send(conn, &message) {
+                        self.inbox.push_back(Input::PeerLost(conn));
+                    }
+                }
+                Effect::PeerDrop(conn) => self.meeting.drop_conn(conn),
             }
         }
         // A connection that was not adopted is not wanted.
@@ -262,7 +285,7 @@ impl Shell {
 }
 
 /// The next message of the connection, if there is one; `None` when it is gone.
-async fn next_message(connection: &mut Option<Connection>) -> Option<Box<ToClient>> {
+async fn next_message(connection: &mut Option<Connection<ToClient>>) -> Option<Box<ToClient>> {
     match connection {
         Some(connection) => connection.next().await,
         None => std::future::pending().await,

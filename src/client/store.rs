@@ -31,6 +31,7 @@ use crate::store::{Disk, DiskLock, RecordLog, StoreError};
 /// Users that are remembered as recent.
 const RECENT_MAX: usize = 64;
 const KEY_BYTES: usize = 32;
+const PEER_PORT: &str = "peer-port";
 
 /// The files of one client.
 pub(super) struct Store {
@@ -133,6 +134,20 @@ impl Store {
             }
         }
         Ok(None)
+    }
+
+    /// The port this user was last reached at by an opponent.
+    pub(super) fn peer_port(&mut self) -> Option<u16> {
+        let open = self.open.as_ref()?;
+        // It only saves the opponent a question: one that cannot be read is as good as none.
+        let bytes = file::read(&*self.disk, &open.dir.join(PEER_PORT)).ok()??;
+        String::from_utf8_lossy(&bytes).trim().parse().ok()
+    }
+
+    /// Remembers that port.
+    pub(super) fn keep_peer_port(&mut self, port: u16) -> Result<(), StoreError> {
+        let Some(open) = &self.open else { return Ok(()) };
+        file::replace(&*self.disk, &open.dir.join(PEER_PORT), format!("{port}\n").as_bytes())
     }
 
     /// Lets go of the files that are open.

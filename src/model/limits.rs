@@ -33,6 +33,10 @@ pub const CONNECTIONS_MAX: usize = 10_000;
 /// Connections the kernel may hold for us before we accept them. With the usual 128, 400 clients that come back at
 /// once wait 0.71 s instead of 0.04 s.
 pub const LISTEN_BACKLOG: u32 = 4096;
+/// The same for a player, who waits for one opponent alone.
+pub const PEER_LISTEN_BACKLOG: u32 = 16;
+/// Addresses of one player that are offered to the opponent; the likeliest come first, the rest is left out.
+pub const CANDIDATES_MAX: usize = 8;
 
 /// Letters in a name.
 pub const NAME_BYTES_MAX: usize = 32;
@@ -114,9 +118,11 @@ pub const DIAL_REACHED_WAIT: Duration = Duration::from_secs(1);
 pub const TELL_AFTER: Duration = Duration::from_secs(180);
 /// A settled match stays on its players' disks this long, and for as long a server that has lost state asks for all.
 pub const SETTLED_KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
-/// Addresses at which a client may say that it can be reached.
-pub const CANDIDATES_MAX: usize = 8;
 
+/// After this long without the server's receipt for what is held here it is asked whether it holds less.
+pub const KEPT_LATE_AFTER: Duration = Duration::from_secs(1);
+/// How often it is asked again.
+pub const NUDGE_EVERY: Duration = Duration::from_secs(5);
 /// Echoes on each connection between the two players of a match.
 pub const PROBE_EVERY: Duration = HEARTBEAT_MATCH;
 /// The likeliest address of the opponent is dialled alone for this long.

@@ -84,7 +84,7 @@ impl World {
             let name = Name::new(&format!("p{number}")).unwrap();
             let device = SecretKey::from_seed(&[u8::try_from(number).unwrap() + 50; 32]);
             let files = UserFiles { device, session: None, offers: Vec::new(), matches: Vec::new() };
-            let player = Player::new(world.now, world.seed());
+            let player = Player::new(world.now, world.seed(), true);
             let (up, down) = (VecDeque::new(), VecDeque::new());
             world.clients.push(Client { name, player, files, opened: false, conn: None, up, down, shown: Vec::new() });
             world.drain_client(number);
@@ -146,7 +146,7 @@ impl World {
     /// Kills a client and starts it again on what its disk holds.
     pub(crate) fn restart_client(&mut self, number: usize) {
         self.close_at_server(number);
-        let player = Player::new(self.now, self.seed());
+        let player = Player::new(self.now, self.seed(), true);
         let client = &mut self.clients[number];
         (client.player, client.conn) = (player, None);
         client.up.clear();
@@ -441,7 +441,14 @@ impl World {
                     self.close_at_server(number);
                     self.clients[number].conn = None;
                 }
-                player::Effect::Abandon(_) | player::Effect::Adopt(_) | player::Effect::CloseUser => {}
+                player::Effect::Abandon(_)
+                | player::Effect::Adopt(_)
+                | player::Effect::CloseUser
+                | player::Effect::Meet(_)
+                | player::Effect::PeerDial(..)
+                | player::Effect::PeerAbandon(_)
+                | player::Effect::PeerSend(..)
+                | player::Effect::PeerDrop(_) => {}
             }
         }
     }

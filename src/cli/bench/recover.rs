@@ -134,7 +134,7 @@ impl Recover {
         let gate = Arc::new(Semaphore::new(LOGINS_AT_ONCE));
         let mut clients = Vec::new();
         for number in 0..self.matches * 2 {
-            let handle = start_client(&server, &number.to_string(), &provider)?;
+            let handle = start_client(&server, &number.to_string(), &provider, false)?;
             let mover = Mover {
                 number,
                 game: game.clone(),

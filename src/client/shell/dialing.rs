@@ -28,7 +28,7 @@ pub(super) enum Dial {
 }
 
 /// A task that ends when this is dropped.
-pub(super) struct Task(AbortHandle);
+pub(super) struct Task(pub(super) AbortHandle);
 
 /// What a dial tells.
 pub(super) enum News {
@@ -103,6 +103,7 @@ impl Shell {
 
     pub(super) fn adopt(&mut self, dial: DialId) {
         if let Some((_, ready)) = self.ready.take_if(|(ready, _)| *ready == dial) {
+            self.inbox.extend(self.meeting.route(ready.local.ip()).map(Input::Reachable));
             self.connection = Some(Connection::start(ready.stream, ready.decoder));
         }
     }

@@ -190,6 +190,8 @@ mod tests {
             kept: 3,
             path: PathKind::Direct,
             rtt_ms: Some(2.2),
+            decided: false,
+            agreed: false,
         };
         let user = Some("alice".to_owned());
         let down =

@@ -137,6 +137,8 @@ mod tests {
             kept: 2,
             path: PathKind::Server,
             rtt_ms: Some(12.3),
+            decided: false,
+            agreed: false,
         }
     }
 }

@@ -167,6 +167,15 @@ pub struct Reply {
     /// Of `delay`: the last three round trips.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rtt_ms: Option<Vec<f64>>,
+    /// Of `delay`: the middle one of the last minute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub median_ms: Option<f64>,
+    /// Of `delay`: what 95 of 100 do not pass.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p95_ms: Option<f64>,
+    /// Of `delay`: the mean difference from one to the next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jitter_ms: Option<f64>,
     /// Of `delay` and `status`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<PathKind>,
@@ -218,6 +227,10 @@ pub struct SeatStatus {
     pub path: PathKind,
     /// The last round trip on that path.
     pub rtt_ms: Option<f64>,
+    /// Whether it is over by what is known here.
+    pub decided: bool,
+    /// Whether both players have signed what decides it.
+    pub agreed: bool,
 }
 
 /// The link to the server.

@@ -472,3 +472,47 @@ fn early_and_repeated_calls_do_nothing() {
         assert_eq!(effects(&mut peer), []);
     }
 }
+
+#[test]
+fn a_connection_that_has_not_echoed_does_not_take_the_place_of_a_lost_one() {
+    let mut peer = up(false, 0);
+    peer.opened(Now(100), PeerConn(2), None);
+    effects(&mut peer);
+    peer.lost(Now(120), PeerConn(1));
+    assert_eq!(effects(&mut peer)[0], Effect::Down { conn: PeerConn(1) });
+}
+
+#[test]
+fn an_echo_sent_before_use_says_nothing_about_the_other_connections() {
+    let mut peer = up(true, 0);
+    accept(&mut peer, 100, 2);
+    accept(&mut peer, 110, 3);
+    run(&mut peer, 359, &[2, 3]);
+    peer.handle_timeout(Now(360));
+    peer.lost(Now(360), PeerConn(1));
+    assert_eq!(peer.conn(), Some(PeerConn(3)));
+    effects(&mut peer);
+    peer.heard(Now(361), PeerConn(3), Some(Frame::Echoed(2)));
+    assert_eq!(effects(&mut peer), [Effect::RoundTrip(Duration::from_millis(1))]);
+    assert_eq!(run(&mut peer, 610, &[2, 3]), [(610, Effect::Drop(PeerConn(2)))]);
+}
+
+#[test]
+fn four_addresses_that_hang_leave_room_for_the_fifth() {
+    let mut peer = dialling(true, 5);
+    let mut fifth = 0;
+    let mut now = Now(0);
+    while now < Now(20_000) {
+        peer.handle_timeout(now);
+        while let Some(effect) = peer.poll_effect() {
+            if let Effect::Dial(dial, to) = effect
+                && to == addr(4)
+            {
+                fifth += 1;
+                peer.failed(now, dial);
+            }
+        }
+        now = peer.poll_timeout();
+    }
+    assert!(fifth >= 12, "once a round: {fifth}");
+}

@@ -1,7 +1,9 @@
 //! What the player types, and the requests that follow.
 
+use super::direct::{Via, in_ms};
 use super::{Effect, OFFERS_MAX, Pending, Player, User};
 use crate::model::client::command::Typed;
+use crate::model::client::delay::Delays;
 use crate::model::client::event::Reply;
 use crate::model::client::record::{UserFiles, Write};
 use crate::model::client::table::{Cannot, Table};
@@ -14,6 +16,7 @@ use rand_chacha::rand_core::Rng;
 impl Player {
     pub(super) fn typed(&mut self, typed: Typed) {
         self.supervisor.wake(self.now);
+        self.wake_peer();
         match typed {
             Typed::AddUser(..)
             | Typed::Login(..)
@@ -231,7 +234,7 @@ impl Player {
         };
         match table.play(&words, wall) {
             Ok(effects) => {
-                self.carry_out(effects);
+                self.carry_out(effects, Via::Server);
                 self.reply(Reply::done("send"));
             }
             Err(why) => self.cannot("send", why),
@@ -245,7 +248,7 @@ impl Player {
         };
         match table.resign(wall) {
             Ok((at_once, effects)) => {
-                self.carry_out(effects);
+                self.carry_out(effects, Via::Server);
                 self.reply(if at_once {
                     Reply::said("end", "you have resigned")
                 } else {
@@ -267,8 +270,16 @@ impl Player {
     }
 
     fn delay(&mut self) {
-        let rtt_ms = self.round_trips.iter().map(|length| length.as_secs_f64() * 1000.0).collect();
-        self.reply(Reply { rtt_ms: Some(rtt_ms), path: Some(self.path()), ..Reply::done("delay") });
+        let delays = self.delays();
+        let reply = Reply {
+            rtt_ms: Some(delays.map(Delays::last3).unwrap_or_default().into_iter().map(in_ms).collect()),
+            median_ms: delays.and_then(Delays::median).map(in_ms),
+            p95_ms: delays.and_then(Delays::p95).map(in_ms),
+            jitter_ms: delays.and_then(Delays::jitter).map(in_ms),
+            path: Some(self.path()),
+            ..Reply::done("delay")
+        };
+        self.reply(reply);
     }
 
     pub(super) fn refuse(&mut self, word: &str, refusal: Refusal) {

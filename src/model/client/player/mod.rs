@@ -4,37 +4,41 @@
 //! After each call that takes `now`, call `poll_effect` until `None`, then wait until `poll_timeout`.
 
 mod commands;
+mod direct;
 mod server;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use super::command::Typed;
-use super::event::{Event, LinkState, PathKind, Reply, SeatStatus, Status};
+use super::delay::Delays;
+use super::event::{Event, LinkState, Reply, SeatStatus, Status};
+use super::peer::{PeerConn, PeerDial};
 use super::record::{SavedSession, UserFiles, Write};
 use super::supervisor::{self, DialId, Link, Supervisor};
-use super::table::{self, Table};
+use super::table::Table;
 use crate::model::games::GameSpec;
 use crate::model::id::{MatchId, Name, RequestSeq, Run};
 use crate::model::key::{PublicKey, SecretKey, ServerId};
 use crate::model::limits::{OUTBOX_MAX, SILENCE_MATCH_MAX};
-use crate::model::message::{Command, Hello, InviteView, ResumeRequest, ToClient, ToServer, Welcome};
+use crate::model::message::{Command, Hello, InviteView, ResumeRequest, ToClient, ToPeer, ToServer, Welcome};
 use crate::model::pulse::{Pulse, Silence};
 use crate::model::sign::Signed;
 use crate::model::statement::Resume;
 use crate::model::time::{Now, WallMs};
+pub use direct::Meet;
+use direct::{Direct, Ways, in_ms};
 
 /// Match keys that may be offered at once: ten invitations and some answers.
 const OFFERS_MAX: usize = 32;
 /// How long after a resume the newest fact seen is written down.
 const SEEN_SAVED_AFTER: Duration = Duration::from_secs(5);
-/// Round trips remembered.
-const ROUND_TRIPS: usize = 3;
 
 /// The client, pure.
 #[derive(Debug)]
@@ -51,7 +55,9 @@ pub struct Player {
     seated: Option<MatchId>,
     last: Option<(Name, GameSpec, MatchId)>,
     invites: Vec<InviteView>,
-    round_trips: VecDeque<Duration>,
+    server_delays: Delays,
+    direct: Option<Direct>,
+    ways: Ways,
     failure_told: bool,
     save_at: Now,
     effects: VecDeque<Effect>,
@@ -119,6 +125,26 @@ pub enum Input {
     Message(Box<ToClient>),
     /// The connection in use is gone.
     Lost,
+    /// Where this client can be reached by an opponent, the likeliest first.
+    Reachable(Vec<SocketAddr>),
+    /// A connection with the opponent is through TLS.
+    PeerOpened {
+        /// Which.
+        conn: PeerConn,
+        /// The dial that made it; none if it was accepted.
+        dial: Option<PeerDial>,
+    },
+    /// A dial to the opponent has failed.
+    PeerFailed(PeerDial),
+    /// From the opponent.
+    PeerHeard {
+        /// On which connection.
+        conn: PeerConn,
+        /// What.
+        message: Box<ToPeer>,
+    },
+    /// A connection with the opponent is gone.
+    PeerLost(PeerConn),
 }
 
 /// What is to be done, in this order.
@@ -142,12 +168,23 @@ pub enum Effect {
     Send(Box<ToServer>),
     /// To the player.
     Show(Box<Event>),
+    /// Who may be at the other end of connections with the opponent from now on; nobody, when there is no match.
+    Meet(Option<Box<Meet>>),
+    /// Dial the opponent: connect and TLS.
+    PeerDial(PeerDial, SocketAddr),
+    /// Stop such a dial.
+    PeerAbandon(PeerDial),
+    /// Send to the opponent.
+    PeerSend(PeerConn, Box<ToPeer>),
+    /// Close a connection with the opponent, after what was sent.
+    PeerDrop(PeerConn),
 }
 
 impl Player {
-    /// A client that wants a link from the start. `seed` is drawn anew for each start.
+    /// A client that wants a link from the start, and with `direct` a path to the opponent that does not need the server.
+    /// `seed` is drawn anew for each start.
     #[must_use]
-    pub fn new(now: Now, seed: [u8; 32]) -> Self {
+    pub fn new(now: Now, seed: [u8; 32], direct: bool) -> Self {
         let mut random = ChaCha12Rng::from_seed(seed);
         Self {
             supervisor: Supervisor::new(now, random.next_u64()),
@@ -162,7 +199,9 @@ impl Player {
             seated: None,
             last: None,
             invites: Vec::new(),
-            round_trips: VecDeque::new(),
+            server_delays: Delays::default(),
+            direct: None,
+            ways: Ways::new(direct),
             failure_told: false,
             save_at: Now::NEVER,
             effects: VecDeque::new(),
@@ -182,6 +221,11 @@ impl Player {
             Input::Failed { dial, why } => self.failed(dial, why),
             Input::Message(message) => self.message(*message),
             Input::Lost => self.lost(Duration::ZERO),
+            Input::Reachable(candidates) => self.reachable_at(candidates),
+            Input::PeerOpened { conn, dial } => self.peer_opened(conn, dial),
+            Input::PeerFailed(dial) => self.peer_failed(dial),
+            Input::PeerHeard { conn, message } => self.peer_heard(conn, *message),
+            Input::PeerLost(conn) => self.peer_lost(conn),
         }
         self.settle_down();
     }
@@ -196,6 +240,7 @@ impl Player {
         } else if let Some(number) = self.heart.as_mut().and_then(|heart| heart.pulse.ping(now)) {
             self.send(ToServer::Ping(number));
         }
+        self.peer_timeout();
         if self.save_at <= now {
             self.save_at = Now::NEVER;
             let session = self.user.as_ref().and_then(|user| user.session.clone());
@@ -208,7 +253,8 @@ impl Player {
     #[must_use]
     pub fn poll_timeout(&self) -> Now {
         let heart = self.heart.as_ref().map(|heart| heart.silence.deadline().min(heart.pulse.due()));
-        self.supervisor.poll_timeout().min(heart.unwrap_or(Now::NEVER)).min(self.save_at)
+        let link = self.supervisor.poll_timeout().min(heart.unwrap_or(Now::NEVER));
+        link.min(self.save_at).min(self.poll_peer_timeout())
     }
 
     /// What to do next, until `None`.
@@ -261,19 +307,16 @@ impl Player {
             match_id: table.id().to_string(),
             you: table.seat().to_string(),
             opponent: table.opponent().to_string(),
-            opponent_here: table.opponent_here,
+            opponent_here: self.opponent_here(),
             turn: table.evidence.chain.turn().map(|seat| seat.to_string()),
             ply: table.evidence.chain.plies(),
             seen: table.seen(),
             kept: table.kept(),
             path: self.path(),
-            rtt_ms: self.round_trips.back().map(|length| length.as_secs_f64() * 1000.0),
+            rtt_ms: self.delays().and_then(|delays| delays.last3().last().copied()).map(in_ms),
+            decided: table.evidence.verdict().is_some(),
+            agreed: table.is_agreed(),
         }
-    }
-
-    /// How entries travel just now.
-    fn path(&self) -> PathKind {
-        if matches!(self.supervisor.link(), Link::Live { .. }) { PathKind::Server } else { PathKind::None }
     }
 
     fn ready(&mut self, dial: DialId, welcome: &Welcome, exporter: [u8; 32]) {
@@ -310,6 +353,9 @@ impl Player {
         heart.ready = true;
         self.supervisor.live(self.now);
         self.failure_told = false;
+        self.ways.told = false;
+        self.server_delays.clear();
+        self.wake_peer();
         for pending in &self.outbox {
             if let Some((seq, command)) = &pending.request {
                 let request = ToServer::Request { seq: *seq, command: command.clone() };
@@ -328,7 +374,7 @@ impl Player {
         self.next_request();
         let unsettled = self.tables.values().any(Table::is_unsettled);
         self.supervisor.set_urgent(self.now, self.seated.is_some() || unsettled || !self.outbox.is_empty());
-        let in_match = self.seated.and_then(|id| self.tables.get(&id)).is_some_and(|table| table.active);
+        let in_match = self.seated_table().is_some_and(|table| !table.is_finished());
         if let Some(heart) = &mut self.heart {
             heart.pulse.set_urgent(self.now, in_match);
             heart.silence.set_urgent(self.now, in_match);
@@ -337,6 +383,7 @@ impl Player {
             }
         }
         self.drain_supervisor();
+        self.follow_ways();
     }
 
     fn drain_supervisor(&mut self) {
@@ -360,9 +407,6 @@ impl Player {
         let live = state == LinkState::Live;
         let outage_ms = outage.and_then(|outage| u64::try_from(outage.as_millis()).ok());
         self.show(Event::Link { state, outage_ms, attempts: live.then_some(attempts) });
-        if self.seated.is_some() && matches!(state, LinkState::Live | LinkState::Down) {
-            self.show(Event::Path { path: self.path() });
-        }
     }
 
     fn tell(&mut self, outage: Duration) {
@@ -389,20 +433,6 @@ impl Player {
 
     fn reply(&mut self, reply: Reply) {
         self.show(Event::Reply(reply));
-    }
-
-    /// Passes on what a match wants done.
-    fn carry_out(&mut self, effects: Vec<table::Effect>) {
-        for effect in effects {
-            match effect {
-                table::Effect::Write(write) => self.effects.push_back(Effect::Write(write)),
-                table::Effect::Answer(message) | table::Effect::Spread(message) => {
-                    self.send(ToServer::Keeper(*message))
-                }
-                table::Effect::Tell(message) => self.effects.push_back(Effect::Send(message)),
-                table::Effect::Show(event) => self.effects.push_back(Effect::Show(event)),
-            }
-        }
     }
 
     fn enqueue(&mut self, typed: Typed) {

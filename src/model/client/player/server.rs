@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use rand_chacha::rand_core::Rng;
 
-use super::{Effect, Player, ROUND_TRIPS, SEEN_SAVED_AFTER};
+use super::direct::Via;
+use super::{Effect, Player, SEEN_SAVED_AFTER};
 use crate::model::client::command::Typed;
-use crate::model::client::event::Event;
+use crate::model::client::event::{Event, PathKind};
 use crate::model::client::record::{SavedSession, Write};
 use crate::model::client::table::{self, Table};
 use crate::model::id::MatchId;
@@ -26,9 +27,7 @@ impl Player {
             ToClient::Ping(number) => self.send(ToServer::Pong(number)),
             ToClient::Pong(number) => {
                 if let Some(round_trip) = heart.pulse.pong(self.now, number) {
-                    self.round_trips.push_back(round_trip);
-                    let surplus = self.round_trips.len().saturating_sub(ROUND_TRIPS);
-                    self.round_trips.drain(..surplus);
+                    self.server_delays.push(round_trip);
                 }
             }
             ToClient::Invited(invite) => self.invited(invite),
@@ -40,10 +39,12 @@ impl Player {
             ToClient::Matched(view) => self.matched(&view),
             ToClient::Suspended { match_id, by } => self.suspended(match_id, &by.to_string()),
             ToClient::Offered { match_id } => self.offered(match_id),
-            ToClient::PromiseWanted { match_id, epoch } => self.at(match_id, |table| table.on_promise_wanted(epoch)),
-            ToClient::Peer { match_id, candidates } => self.at(match_id, |table| table.on_candidates(candidates)),
-            ToClient::Opponent { match_id, here } => self.at(match_id, |table| table.on_opponent(here)),
-            ToClient::Keeper(message) => self.keeper(message),
+            ToClient::PromiseWanted { match_id, epoch } => {
+                self.at(match_id, Via::Server, |table| table.on_promise_wanted(epoch));
+            }
+            ToClient::Peer { match_id, candidates } => self.opponent_at(match_id, candidates),
+            ToClient::Opponent { match_id, here } => self.at(match_id, Via::Server, |table| table.on_opponent(here)),
+            ToClient::Keeper(message) => self.keeper(message, Via::Server),
             ToClient::EntryRefused { match_id, refusal, .. } => self.entry_refused(match_id, refusal),
             ToClient::Restarting { eta_ms } => {
                 let text = format!("the server restarts and is back in about {} s", eta_ms.div_ceil(1000));
@@ -56,11 +57,11 @@ impl Player {
         }
     }
 
-    /// What the server says as a keeper.
-    fn keeper(&mut self, message: KeeperMessage) {
+    /// What another keeper says.
+    pub(super) fn keeper(&mut self, message: KeeperMessage, via: Via) {
         let (id, wall) = (message.match_id(), self.wall);
         let shown = matches!(message, KeeperMessage::Have(_));
-        self.at(id, |table| table.on_keeper(message, wall));
+        self.at(id, via, |table| table.on_keeper(message, wall));
         self.gain(id);
         if shown {
             self.ask_for_seat(id);
@@ -80,7 +81,7 @@ impl Player {
         let offers = Effect::Write(Write::Offers(user.offers.clone()));
         let text = format!("you play against {} from here now", table.opponent());
         // The file first: a crash between the two leaves the key in both places, never in neither.
-        self.carry_out(effects);
+        self.carry_out(effects, Via::Server);
         self.effects.push_back(offers);
         self.notice("seat-taken", text);
     }
@@ -126,7 +127,7 @@ impl Player {
         let seated = matches.iter().find(|of| of.active).map(|of| of.grant.body.match_id);
         match seated {
             Some(id) => self.sit(id),
-            None => self.stand_up(),
+            None => self.stand_up(&matches),
         }
         let known: Vec<MatchId> = matches.iter().map(|of| of.grant.body.match_id).collect();
         self.greet_keepers(&known, show_all);
@@ -136,7 +137,12 @@ impl Player {
     }
 
     /// Somebody left the match meanwhile, or it has its verdict, which follows.
-    fn stand_up(&mut self) {
+    fn stand_up(&mut self, matches: &[MatchView]) {
+        let listed = matches.iter().any(|of| Some(of.grant.body.match_id) == self.seated);
+        // A server that has lost state does not know it yet; and whoever plays on directly has not left.
+        if !listed || self.path() == PathKind::Direct {
+            return;
+        }
         let left = self.seated.take().and_then(|id| self.tables.get(&id));
         let Some(table) = left.filter(|table| table.evidence.verdict().is_none()) else { return };
         let (match_id, with) = (table.id().to_string(), table.opponent().to_string());
@@ -155,9 +161,8 @@ impl Player {
         let id = view.grant.body.match_id;
         if let Some(table) = self.tables.get_mut(&id) {
             table.active = view.active;
-            let effects = table.on_opponent(view.opponent_here);
-            return self
-                .carry_out(effects.into_iter().filter(|effect| matches!(effect, table::Effect::Show(_))).collect());
+            table.opponent_here = view.opponent_here;
+            return;
         }
         let Some(user) = &mut self.user else { return };
         let Some(server_key) = self.server_key else { return };
@@ -169,7 +174,7 @@ impl Player {
             Ok((table, effects)) => {
                 self.tables.insert(table.id(), table);
                 // The file first: a crash between the two leaves the key in both places, never in neither.
-                self.carry_out(effects);
+                self.carry_out(effects, Via::Server);
                 self.effects.extend(offers);
             }
             Err(why) => self.notice("unknown-match", why.to_string()),
@@ -181,7 +186,7 @@ impl Player {
         self.invites.clear();
         self.take_view(view);
         self.sit(id);
-        self.show(Event::Path { path: self.path() });
+        self.explain_ways();
         if let Some(have) = self
             .tables
             .get(&id)
@@ -245,9 +250,19 @@ impl Player {
         if let Refusal::Busy { retry_after_ms } = refusal {
             return self.lost(Duration::from_millis(u64::from(retry_after_ms)));
         }
-        self.notice("session-ended", "the session has ended; log in again");
-        self.forget_session();
+        self.end_session();
         self.connected();
+    }
+
+    /// The session is over by the server's word. What is on this disk stays in use: a match goes on with the opponent
+    /// until somebody logs in.
+    fn end_session(&mut self) {
+        self.notice("session-ended", "the session has ended; log in again");
+        if let Some(user) = &mut self.user {
+            user.session = None;
+            self.effects.push_back(Effect::Write(Write::Session(None)));
+        }
+        self.invites.clear();
     }
 
     fn closing(&mut self, why: CloseReason, retry_after: Duration) {
@@ -256,19 +271,16 @@ impl Player {
                 self.notice("superseded", "this session was taken up by another program; press Enter to take it back");
                 self.supervisor.stop();
             }
-            CloseReason::SessionEnded => {
-                self.notice("session-ended", "the session has ended; log in again");
-                self.forget_session();
-            }
+            CloseReason::SessionEnded => self.end_session(),
             CloseReason::Full | CloseReason::Silent | CloseReason::Malformed | CloseReason::Slow => {}
         }
         self.lost(retry_after);
     }
 
     /// Lets a match act, if there is one.
-    fn at(&mut self, match_id: MatchId, act: impl FnOnce(&mut Table) -> Vec<table::Effect>) {
+    pub(super) fn at(&mut self, match_id: MatchId, via: Via, act: impl FnOnce(&mut Table) -> Vec<table::Effect>) {
         let Some(table) = self.tables.get_mut(&match_id) else { return };
         let effects = act(table);
-        self.carry_out(effects);
+        self.carry_out(effects, via);
     }
 }

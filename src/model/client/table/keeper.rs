@@ -1,7 +1,7 @@
 //! What the other keepers say, and what is said to them.
 
 use super::{Effect, Table, show};
-use crate::model::client::event::{Event, Presence};
+use crate::model::client::event::Event;
 use crate::model::client::record::MatchRecord;
 use crate::model::evidence::{Evidence, Keeper, Merge, Step};
 use crate::model::games::Seat;
@@ -76,7 +76,7 @@ impl Table {
             effects.push(answer(self.have()));
         }
         if !merge.adopt.is_empty() {
-            effects.extend(self.receipt_out().map(spread));
+            effects.extend(self.receipt_out().map(pass));
         }
         effects.extend(self.wish_due(at));
         effects
@@ -168,8 +168,9 @@ impl Table {
         self.verdict = Some(verdict.clone());
         self.shown = Some(ruling);
         self.active = false;
-        let file = self.append(vec![MatchRecord::Verdict(verdict)]);
-        file.into_iter().chain([show(self.result(ruling, true)), self.stored(ruling)]).collect()
+        let file = self.append(vec![MatchRecord::Verdict(verdict.clone())]);
+        let told = pass(KeeperMessage::Verdict(verdict));
+        file.into_iter().chain([show(self.result(ruling, true)), self.stored(ruling), told]).collect()
     }
 
     fn stored(&self, ruling: Ruling) -> Effect {
@@ -205,13 +206,8 @@ impl Table {
         if std::mem::replace(&mut self.opponent_here, here) == here {
             return Vec::new();
         }
-        let state = if here { Presence::Here } else { Presence::Away };
-        let mut effects = vec![show(Event::Opponent { state })];
-        if here {
-            // It may have missed my last receipt.
-            effects.extend(self.receipt_out().map(spread));
-        }
-        effects
+        // It may have missed my last receipt.
+        here.then(|| self.receipt_out().map(pass)).flatten().into_iter().collect()
     }
 
     /// Stores and shows what a merge found.
@@ -296,6 +292,10 @@ impl Table {
 
 fn answer(message: KeeperMessage) -> Effect {
     Effect::Answer(Box::new(message))
+}
+
+pub(super) fn pass(message: KeeperMessage) -> Effect {
+    Effect::Pass(Box::new(message))
 }
 
 pub(super) fn spread(message: KeeperMessage) -> Effect {

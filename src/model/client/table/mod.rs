@@ -62,6 +62,8 @@ pub enum Effect {
     Answer(Box<KeeperMessage>),
     /// To every keeper that can be reached.
     Spread(Box<KeeperMessage>),
+    /// To the opponent, by the best way there is.
+    Pass(Box<KeeperMessage>),
     /// To the server, if there is a link.
     Tell(Box<ToServer>),
     /// To the player.
@@ -289,7 +291,7 @@ impl Table {
             self.key = Some(key);
             self.append(vec![record])
         };
-        stored.into_iter().chain(self.receipt_out().map(keeper::spread)).collect()
+        stored.into_iter().chain(self.receipt_out().map(keeper::pass)).collect()
     }
 
     /// Whether nothing more is to be done: the verdict is stored.
