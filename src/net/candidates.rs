@@ -10,11 +10,11 @@ use crate::model::limits::CANDIDATES_MAX;
 
 /// The addresses under which `port` of this machine may be reached, likeliest first: that of the `route` to the server
 /// (where the opponent has come along as well), then IPv4, then IPv6, each in the order of the `interfaces`. A server
-/// on this machine is reached by loopback, and then nothing but loopback is offered.
+/// on this machine is reached by loopback, which is offered first: the opponent may be here, or anywhere else.
 #[must_use]
 pub fn candidates(interfaces: &[Interface], route: Option<IpAddr>, port: u16) -> Vec<SocketAddr> {
     let route = route.map(|addr| addr.to_canonical()).filter(|addr| !addr.is_unspecified() && !addr.is_multicast());
-    let mut found: Vec<IpAddr> = interfaces.iter().filter_map(|interface| offered(interface, route)).collect();
+    let mut found: Vec<IpAddr> = interfaces.iter().filter_map(offered).collect();
     // It is stable, so the order of the interfaces stays.
     found.sort_by_key(IpAddr::is_ipv6);
     let mut chosen = Vec::new();
@@ -27,13 +27,9 @@ pub fn candidates(interfaces: &[Interface], route: Option<IpAddr>, port: u16) ->
 }
 
 /// The address of an interface that is offered besides the route.
-fn offered(interface: &Interface, route: Option<IpAddr>) -> Option<IpAddr> {
+fn offered(interface: &Interface) -> Option<IpAddr> {
     let addr = interface.addr.to_canonical();
-    let reachable = match route.filter(IpAddr::is_loopback) {
-        Some(loopback) => addr.is_loopback() && addr.is_ipv4() == loopback.is_ipv4(),
-        None => is_of_a_network(addr) && !is_virtual(&interface.name),
-    };
-    reachable.then_some(addr)
+    (is_of_a_network(addr) && !is_virtual(&interface.name)).then_some(addr)
 }
 
 /// Whether other machines beyond the next router may have a way to it.
@@ -141,10 +137,12 @@ mod tests {
     }
 
     #[test]
-    fn a_server_on_this_machine_gives_loopback_of_its_family_alone() {
-        assert_eq!(offer(&LAPTOP, Some("127.0.0.1")), ["127.0.0.1"]);
-        assert_eq!(offer(&LAPTOP, Some("::1")), ["::1"]);
-        assert_eq!(offer(&LAPTOP, Some("127.0.0.3")), ["127.0.0.3", "127.0.0.1"]);
+    fn beside_a_server_on_this_machine_loopback_comes_first() {
+        for route in ["127.0.0.1", "::1", "127.0.0.3"] {
+            let offered = offer(&LAPTOP, Some(route));
+            assert_eq!(offered[0], route);
+            assert_eq!(offered[1..], offer(&LAPTOP, None), "and then as ever");
+        }
         assert_eq!(offer(&[], Some("127.0.0.1")), ["127.0.0.1"]);
     }
 

@@ -133,7 +133,7 @@ impl Player {
         if self.ways.nudge_at.is_some_and(|at| at <= self.now) {
             self.ways.nudge_at = Some(self.now + NUDGE_EVERY);
             if let Some(have) = self.seated_table().map(Table::have) {
-                self.to_server(have);
+                self.tell_server(have);
             }
         }
     }
@@ -323,32 +323,32 @@ impl Player {
                     }
                 }
                 table::Effect::Answer(message) => match via {
-                    Via::Server => self.to_server(*message),
+                    Via::Server => self.tell_server(*message),
                     Via::Peer(conn) => {
                         self.effects.push_back(Effect::PeerSend(conn, Box::new(ToPeer::Keeper(*message))));
                     }
                 },
                 table::Effect::Spread(message) => {
-                    self.to_opponent((*message).clone());
-                    self.to_server(*message);
+                    self.tell_opponent((*message).clone());
+                    self.tell_server(*message);
                 }
                 table::Effect::Pass(message) => {
-                    if !self.to_opponent((*message).clone()) && !matches!(*message, KeeperMessage::Verdict(_)) {
-                        self.to_server(*message);
+                    if !self.tell_opponent((*message).clone()) && !matches!(*message, KeeperMessage::Verdict(_)) {
+                        self.tell_server(*message);
                     }
                 }
             }
         }
     }
 
-    fn to_server(&mut self, message: KeeperMessage) {
+    fn tell_server(&mut self, message: KeeperMessage) {
         if self.is_ready() {
             self.send(ToServer::Keeper(message));
         }
     }
 
     /// On the direct path, if there is one; whether there was.
-    fn to_opponent(&mut self, message: KeeperMessage) -> bool {
+    fn tell_opponent(&mut self, message: KeeperMessage) -> bool {
         let direct = self.direct.as_ref().filter(|direct| direct.match_id == message.match_id());
         let Some(conn) = direct.and_then(|direct| direct.peer.conn()) else { return false };
         self.effects.push_back(Effect::PeerSend(conn, Box::new(ToPeer::Keeper(message))));
