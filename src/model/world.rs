@@ -4,6 +4,9 @@
 #![allow(clippy::unwrap_used, reason = "a failed test should panic")]
 #![allow(clippy::wildcard_enum_match_arm, reason = "a test picks what it looks for")]
 
+mod direct;
+mod tests;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -41,6 +44,10 @@ pub(crate) struct World {
     jobs: VecDeque<(JobId, Hashing)>,
     next_conn: u64,
     boots: u64,
+    /// Whether players can reach each other.
+    direct: bool,
+    /// Whether the file beside the server's keys will say that state was lost.
+    lost: bool,
     pub(crate) clients: Vec<Client>,
 }
 
@@ -53,6 +60,10 @@ pub(crate) struct Client {
     pub(crate) player: Player,
     files: UserFiles,
     opened: bool,
+    end: direct::End,
+    /// Whether it cannot reach the server.
+    cut_off: bool,
+    stopped: bool,
     conn: Option<Conn>,
     up: VecDeque<ToServer>,
     down: VecDeque<ToClient>,
@@ -77,6 +88,8 @@ impl World {
             jobs: VecDeque::new(),
             next_conn: 0,
             boots: 0,
+            direct: true,
+            lost: false,
             clients: Vec::new(),
         };
         world.start_server();
@@ -86,7 +99,21 @@ impl World {
             let files = UserFiles { device, session: None, offers: Vec::new(), matches: Vec::new() };
             let player = Player::new(world.now, world.seed(), true);
             let (up, down) = (VecDeque::new(), VecDeque::new());
-            world.clients.push(Client { name, player, files, opened: false, conn: None, up, down, shown: Vec::new() });
+            let end = direct::End::default();
+            let shown = Vec::new();
+            world.clients.push(Client {
+                name,
+                player,
+                files,
+                opened: false,
+                end,
+                cut_off: false,
+                stopped: false,
+                conn: None,
+                up,
+                down,
+                shown,
+            });
             world.drain_client(number);
         }
         world
@@ -109,6 +136,9 @@ impl World {
         self.boots += 1;
         let mut engine = Engine::new(Settings::default(), self.server(), state, lsn, self.seed());
         engine.handle(self.now, WallMs(self.now.0), Input::Booted(Boot { number: self.boots, nonce: self.boots }));
+        if std::mem::take(&mut self.lost) {
+            engine.handle(self.now, WallMs(self.now.0), Input::StateLost);
+        }
         self.engine = Some(engine);
         self.drain_engine();
     }
@@ -146,9 +176,10 @@ impl World {
     /// Kills a client and starts it again on what its disk holds.
     pub(crate) fn restart_client(&mut self, number: usize) {
         self.close_at_server(number);
+        self.forget_lines(number);
         let player = Player::new(self.now, self.seed(), true);
         let client = &mut self.clients[number];
-        (client.player, client.conn) = (player, None);
+        (client.player, client.conn, client.stopped) = (player, None, false);
         client.up.clear();
         client.down.clear();
         client.opened = false;
@@ -159,6 +190,36 @@ impl World {
             client.player.handle(self.now, WallMs(self.now.0), input);
         }
         self.drain_client(number);
+    }
+
+    /// Loses all that the server had but the accounts.
+    pub(crate) fn wipe_server(&mut self) {
+        self.kill_server();
+        self.journal.retain(|fact| matches!(fact, Fact::AccountAdded { .. }));
+        self.lost = true;
+        self.durable = self.journal.len();
+    }
+
+    /// Loses a client's disk: what starts on the new one has another device key and no session.
+    pub(crate) fn wipe_client(&mut self, number: usize) {
+        let device = SecretKey::from_seed(&self.seed());
+        self.clients[number].files = UserFiles { device, session: None, offers: Vec::new(), matches: Vec::new() };
+        self.restart_client(number);
+    }
+
+    /// Kills a client; [`restart_client`](Self::restart_client) starts it again.
+    pub(crate) fn stop_client(&mut self, number: usize) {
+        self.break_link(number);
+        self.forget_lines(number);
+        self.clients[number].stopped = true;
+    }
+
+    /// Takes a client's way to the server away, or gives it back.
+    pub(crate) fn cut_off(&mut self, number: usize, cut: bool) {
+        self.clients[number].cut_off = cut;
+        if cut {
+            self.break_link(number);
+        }
     }
 
     /// Breaks a client's connection; both ends hear of it.
@@ -224,16 +285,18 @@ impl World {
     fn is_busy(&self) -> bool {
         self.durable < self.journal.len()
             || !self.jobs.is_empty()
+            || (0..self.clients.len()).any(|number| self.hears_directly(number))
             || self.clients.iter().any(|client| {
                 !client.up.is_empty()
                     || !client.down.is_empty()
                     || !client.player.is_idle()
-                    || (client.conn.is_none() && self.engine.is_some())
+                    || (client.conn.is_none() && self.engine.is_some() && !client.cut_off && !client.stopped)
             })
     }
 
     fn poll_timeout(&self) -> Now {
-        let clients = self.clients.iter().map(|client| client.player.poll_timeout());
+        let running = self.clients.iter().filter(|client| !client.stopped);
+        let clients = running.map(|client| client.player.poll_timeout());
         let engine = self.engine.as_ref().map(Engine::poll_timeout);
         clients.chain(engine).min().unwrap_or(Now::NEVER)
     }
@@ -242,8 +305,10 @@ impl World {
     pub(crate) fn pass(&mut self, due: Now) {
         self.now = self.now.max(due);
         for number in 0..self.clients.len() {
-            self.clients[number].player.handle_timeout(self.now, WallMs(self.now.0));
-            self.drain_client(number);
+            if !self.clients[number].stopped {
+                self.clients[number].player.handle_timeout(self.now, WallMs(self.now.0));
+                self.drain_client(number);
+            }
         }
         if let Some(engine) = &mut self.engine {
             engine.handle_timeout(self.now, WallMs(self.now.0));
@@ -255,18 +320,20 @@ impl World {
     fn step_any(&mut self) -> bool {
         self.flush()
             || self.hash()
-            || (0..self.clients.len()).any(|number| self.deliver_up(number) || self.deliver_down(number))
+            || (0..self.clients.len())
+                .any(|number| self.deliver_up(number) || self.deliver_down(number) || self.deliver_direct(number))
     }
 
     /// One thing that can happen, drawn at random.
     pub(crate) fn step_random(&mut self) {
         let clients = self.clients.len();
         let number = self.draw(clients);
-        match self.draw(5) {
+        match self.draw(6) {
             0 => drop(self.flush()),
             1 => drop(self.hash()),
             2 => drop(self.deliver_up(number)),
             3 => drop(self.deliver_down(number)),
+            4 => drop(self.deliver_direct(number)),
             _ => {
                 let due = self.poll_timeout().min(self.now + Duration::from_millis(100));
                 self.pass(due);
@@ -289,7 +356,9 @@ impl World {
 
     /// Delivers whatever waits, but flushes nothing.
     pub(crate) fn deliver_all_but_the_disk(&mut self) {
-        while self.hash() || (0..self.clients.len()).any(|number| self.deliver_up(number) || self.deliver_down(number))
+        while self.hash()
+            || (0..self.clients.len())
+                .any(|number| self.deliver_up(number) || self.deliver_down(number) || self.deliver_direct(number))
         {
         }
     }
@@ -441,20 +510,21 @@ impl World {
                     self.close_at_server(number);
                     self.clients[number].conn = None;
                 }
-                player::Effect::Abandon(_)
+                player::Effect::Meet(meet) => self.meet(number, meet.map(|meet| *meet)),
+                player::Effect::PeerDial(dial, addr) => self.dial_peer(number, dial, addr),
+                player::Effect::PeerSend(conn, message) => self.send_peer(number, conn, *message),
+                player::Effect::PeerDrop(conn) => self.drop_peer(number, conn),
+                // A dial is through, or has failed, before it could be given up.
+                player::Effect::PeerAbandon(_)
+                | player::Effect::Abandon(_)
                 | player::Effect::Adopt(_)
-                | player::Effect::CloseUser
-                | player::Effect::Meet(_)
-                | player::Effect::PeerDial(..)
-                | player::Effect::PeerAbandon(_)
-                | player::Effect::PeerSend(..)
-                | player::Effect::PeerDrop(_) => {}
+                | player::Effect::CloseUser => {}
             }
         }
     }
 
     fn dial(&mut self, number: usize, dial: super::client::supervisor::DialId) -> player::Input {
-        if self.engine.is_none() {
+        if self.engine.is_none() || self.clients[number].cut_off {
             return player::Input::Failed { dial, why: "refused".to_owned() };
         }
         self.next_conn += 1;

@@ -155,8 +155,9 @@ impl Engine {
             let opponent = of.user(seat.other());
             let held = held.into_signed();
             self.send_to(opponent, ToClient::Keeper(KeeperMessage::Held { keeper: Keeper::Player(seat), held }));
-        } else if plies > chain.plies() {
-            // The opponent has reached this player and not the server: it can be had from here.
+        } else if plies > chain.plies() && of.ruling.is_none() && !self.is_shut() {
+            // The opponent has reached this player and not the server: it can be had from here. Where it could not be
+            // taken the same receipt would come again and again.
             self.send_have(conn, match_id);
         }
     }
