@@ -372,7 +372,7 @@ impl World {
                 let grants = granted(grants)?;
                 let pair = |foul: Foul| Some([authentic(&grants, foul.first)?, authentic(&grants, foul.second)?]);
                 let pairs = fouls.into_iter().filter_map(pair).collect();
-                Input::Proofs { conn, match_id, grants, pairs }
+                Input::Proofs { conn, match_id, pairs }
             }
             KeeperMessage::Promise(promise) => {
                 let keys = self.keys(promise.body.match_id, promise.body.epoch - 1)?;
