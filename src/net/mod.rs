@@ -5,6 +5,7 @@
 //! both sides. The crypto provider is an argument everywhere, never global to the process.
 
 pub mod address;
+pub mod boot_file;
 pub mod certificate;
 pub mod ed25519;
 pub mod host;

@@ -9,10 +9,11 @@ use tracing::{error, info, warn};
 use super::conn::Order;
 use super::hasher::Hasher;
 use super::journal::JournalHandle;
+use super::opening::Opening;
 use super::{Knock, ServerError, log};
 use crate::model::engine::{Effect, Engine, Hashed, Input, JobId};
 use crate::model::event::LinkEnd;
-use crate::model::id::{Boot, ConnId};
+use crate::model::id::ConnId;
 use crate::model::time::Clock;
 use crate::ops::event;
 use crate::ops::host::sleep_until;
@@ -37,14 +38,21 @@ const INPUTS_AT_ONCE: usize = 256;
 
 impl EngineTask {
     /// Until the server is drained, or the journal fails.
-    pub(super) async fn run(mut self, boot: Boot) -> Result<(), ServerError> {
-        self.handle(Input::Booted(boot));
+    pub(super) async fn run(mut self, opening: Opening) -> Result<(), ServerError> {
+        self.handle(Input::Booted(opening.boot));
+        if opening.lost {
+            self.handle(Input::StateLost);
+        }
+        let mut opening = Some(Opening { after: self.engine.lsns().0, ..opening });
         let mut some = Vec::with_capacity(INPUTS_AT_ONCE);
         loop {
             if self.draining && self.engine.is_quiet() {
                 return Ok(());
             }
             let (appended, flushed) = self.engine.lsns();
+            if let Some(opening) = opening.take_if(|opening| opening.after <= flushed) {
+                opening.finish();
+            }
             let ready = appended.0 - flushed.0 < UNFLUSHED_MAX;
             let due = self.engine.poll_timeout();
             let clock = Arc::clone(&self.clock);
@@ -60,9 +68,10 @@ impl EngineTask {
                     if count == 0 {
                         return Err(ServerError::Engine);
                     }
-                    for Knock { input, orders } in some.drain(..) {
+                    for Knock { input, orders, turn } in some.drain(..) {
                         self.conns.extend(orders);
                         self.handle(input);
+                        drop(turn);
                     }
                 }
                 () = sleep_until(&*clock, due) => {
@@ -105,6 +114,7 @@ impl EngineTask {
             | Input::Have { .. }
             | Input::Entries { .. }
             | Input::BadEntry { .. }
+            | Input::Ungranted { .. }
             | Input::Held { .. }
             | Input::Proofs { .. }
             | Input::Promise { .. }
