@@ -1,8 +1,9 @@
 //! The one task that owns the engine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tracing::{error, info, warn};
 
@@ -13,7 +14,7 @@ use super::opening::Opening;
 use super::{Knock, ServerError, log};
 use crate::model::engine::{Effect, Engine, Hashed, Input, JobId};
 use crate::model::event::LinkEnd;
-use crate::model::id::ConnId;
+use crate::model::id::{ConnId, Lsn};
 use crate::model::time::Clock;
 use crate::ops::event;
 use crate::ops::host::sleep_until;
@@ -28,6 +29,8 @@ pub(super) struct EngineTask {
     pub(super) hashed: mpsc::UnboundedReceiver<(JobId, Hashed)>,
     pub(super) inputs: mpsc::Receiver<Knock>,
     pub(super) conns: BTreeMap<ConnId, mpsc::Sender<Order>>,
+    /// Of connections whose last words are dealt with, by the fact that the replies wait for.
+    pub(super) turns: VecDeque<(Lsn, OwnedSemaphorePermit)>,
     pub(super) draining: bool,
 }
 
@@ -71,7 +74,8 @@ impl EngineTask {
                     for Knock { input, orders, turn } in some.drain(..) {
                         self.conns.extend(orders);
                         self.handle(input);
-                        drop(turn);
+                        self.turns.extend(turn.map(|turn| (self.engine.lsns().0, turn)));
+                        self.end_turns();
                     }
                 }
                 () = sleep_until(&*clock, due) => {
@@ -82,6 +86,12 @@ impl EngineTask {
         }
     }
 
+    /// Lets connections say more, once the replies to what they said have gone to them.
+    fn end_turns(&mut self) {
+        let flushed = self.engine.lsns().1;
+        while self.turns.pop_front_if(|(after, _)| *after <= flushed).is_some() {}
+    }
+
     fn hear_journal(&mut self) -> Result<(), ServerError> {
         let status = self.journal.status.borrow_and_update().clone();
         if let Some(failed) = status.failed {
@@ -90,6 +100,7 @@ impl EngineTask {
         }
         if status.flushed > self.engine.lsns().1 {
             self.handle(Input::Flushed(status.flushed));
+            self.end_turns();
         }
         if status.full != self.full {
             self.full = status.full;

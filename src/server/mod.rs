@@ -22,7 +22,7 @@ pub mod respawn;
 #[cfg(unix)]
 pub mod supervise;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -186,7 +186,7 @@ pub(crate) struct House {
 pub(crate) struct Knock {
     input: Input,
     orders: Option<(ConnId, mpsc::Sender<Order>)>,
-    /// Held until the engine has dealt with it.
+    /// Held until the replies have gone to the connection.
     turn: Option<OwnedSemaphorePermit>,
 }
 
@@ -291,6 +291,7 @@ impl Server {
             hashed,
             inputs: input,
             conns: BTreeMap::new(),
+            turns: VecDeque::new(),
             draining: false,
         };
         let (serve, served) = oneshot::channel();

@@ -14,7 +14,7 @@ mod table;
 use std::future::Future;
 use std::time::Duration;
 
-pub(crate) use client::{Line, Player, RawClient, TLS, login, new_key};
+pub(crate) use client::{Line, Player, RawClient, TLS, login, new_key, random};
 pub(crate) use honest::Honest;
 pub(crate) use log::Log;
 pub(crate) use proxy::Recorder;

@@ -187,6 +187,7 @@ impl Engine {
         let Ok((of, seat)) = self.match_of(conn, match_id) else { return };
         if of.ruling == Some(ruling) && !of.told[seat.index()] && !self.is_shut() {
             self.commit(vec![Fact::Told { match_id, seat }]);
+            self.shown.remove(&match_id);
         }
     }
 

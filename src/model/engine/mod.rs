@@ -70,7 +70,7 @@ pub struct Engine {
     now: Now,
     draining: bool,
     disk_full: bool,
-    /// The newest epoch that X and O have shown in this run, by match.
+    /// The newest epoch that X and O have shown in this run, by open match.
     shown: BTreeMap<MatchId, [u32; 2]>,
     /// Whether this run has found that state was lost.
     loss_known: bool,
