@@ -214,7 +214,8 @@ impl Replay for Journal {
             | Piece::Session(_)
             | Piece::Settled(_)
             | Piece::Invite(_)
-            | Piece::Lost(_) => {}
+            | Piece::Lost(_)
+            | Piece::Proven(_) => {}
         }
         Ok(())
     }

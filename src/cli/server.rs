@@ -137,6 +137,12 @@ fn say_ready(report: &Report, listening: SocketAddr) {
     let (boot, sessions, matches) = (report.boot.number, report.sessions, report.matches);
     let (sessions, matches) = (counted(sessions, "session"), counted(matches, "match"));
     println!("run {boot}: {last_run}; {sessions} and {matches} recovered");
+    if report.lost {
+        println!(
+            "state was lost or restored: matches and verdicts are taken back from the players; accounts and passwords \
+             may be old"
+        );
+    }
     println!("ready; send this to a friend (TCP port {port} must be open in your firewall):");
     println!("  rejoin play --server {address}#{}", report.server);
 }

@@ -271,9 +271,12 @@ impl Store {
         let opened = match RecordLog::open(&*self.disk, path, server.0, salt(&*self.entropy)) {
             Ok(opened) => opened,
             Err(StoreError::Damaged { why, .. }) => return Ok(Err(Unusable::Damaged(why.to_string()))),
-            Err(error @ (StoreError::NewerFormat { .. } | StoreError::OtherServer { .. } | StoreError::Io { .. })) => {
-                return Ok(Err(Unusable::Unreadable(error)));
-            }
+            Err(
+                error @ (StoreError::NewerFormat { .. }
+                | StoreError::OlderFormat { .. }
+                | StoreError::OtherServer { .. }
+                | StoreError::Io { .. }),
+            ) => return Ok(Err(Unusable::Unreadable(error))),
             Err(
                 error @ (StoreError::SyncFailed { .. }
                 | StoreError::Full { .. }

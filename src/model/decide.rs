@@ -263,24 +263,22 @@ pub fn heard(of: &Match, shown: [u32; 2]) -> Option<Fact> {
     (of.recovering && shown == [epoch; 2]).then_some(Fact::Heard { match_id })
 }
 
-/// What a proof changes in a match that has been filed away: its verdict was given on evidence no longer at hand.
+/// What proofs change in a match that has been filed away: its verdict was given on evidence no longer at hand. One fact
+/// for each seat that is newly convicted.
 #[must_use]
-pub fn correct(settled: &Settled, fouls: &[Foul], points: Points) -> Option<Fact> {
-    let new = |seat: Seat| fouls.iter().find(|foul| foul.first.body.seat == seat);
-    let ruling = match (settled.ruling, Seat::BOTH.map(|seat| new(seat).is_some())) {
-        (Ruling::Void, _) | (_, [false, false]) => return None,
-        (Ruling::Foul { by: Seat::X }, [_, true]) | (Ruling::Foul { by: Seat::O }, [true, _]) | (_, [true, true]) => {
-            Ruling::Void
-        }
-        (Ruling::Foul { .. }, _) => return None,
-        (Ruling::Board { .. } | Ruling::Resigned { .. }, [by_x, _]) => {
-            Ruling::Foul { by: if by_x { Seat::X } else { Seat::O } }
-        }
-    };
-    let before = if let Ruling::Foul { by } = settled.ruling { Some(by) } else { None };
-    let foul = Seat::BOTH.into_iter().filter(|seat| Some(*seat) != before).find_map(new)?;
-    let credit = Seat::BOTH.map(|seat| points.of(ruling.fared(seat)));
-    Some(Fact::Corrected { match_id: settled.match_id, foul: Box::new(foul.clone()), ruling, credit })
+pub fn correct(settled: &Settled, fouls: &[Foul], points: Points) -> Vec<Fact> {
+    let mut ruling = settled.ruling;
+    let mut facts = Vec::new();
+    for foul in fouls {
+        ruling = match (ruling, foul.first.body.seat) {
+            (Ruling::Board { .. } | Ruling::Resigned { .. }, by) => Ruling::Foul { by },
+            (Ruling::Foul { by }, other) if by != other => Ruling::Void,
+            (Ruling::Foul { .. } | Ruling::Void, _) => continue,
+        };
+        let credit = Seat::BOTH.map(|seat| points.of(ruling.fared(seat)));
+        facts.push(Fact::Corrected { match_id: settled.match_id, foul: Box::new(foul.clone()), ruling, credit });
+    }
+    facts
 }
 
 fn grown(match_id: MatchId, step: &Step) -> Fact {

@@ -67,6 +67,15 @@ pub struct Settled {
     pub credit: [u32; 2],
 }
 
+/// Proofs of fouls in a match that had been filed away before they came.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proven {
+    /// Which match.
+    pub match_id: MatchId,
+    /// At most one a seat.
+    pub fouls: Vec<Foul>,
+}
+
 /// An open invitation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Invite {

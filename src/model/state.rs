@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 use super::account::{Account, Session, Tally};
 use super::evidence::Evidence;
 use super::fact::Fact;
-use super::game::{Invite, Match, Settled};
+use super::game::{Invite, Match, Proven, Settled};
 use super::games::Seat;
 use super::id::{Boot, InviteId, MatchId, NameKey, SessionId, UserId};
 use super::key::{PublicKey, ServerId};
 use super::replay::{Replay, Unfit};
 use super::sign::{Signed, Verified};
-use super::statement::{Grant, Ruling};
+use super::statement::{Foul, Grant, Ruling};
 use super::time::{UptimeMs, WallMs};
 use super::transcript::Link;
 
@@ -29,6 +29,8 @@ pub struct State {
     invites: BTreeMap<InviteId, Invite>,
     matches: BTreeMap<MatchId, Match>,
     settled: BTreeMap<MatchId, Settled>,
+    /// What has corrected verdicts of matches that are in the archive.
+    proven: BTreeMap<MatchId, Proven>,
     retired: Vec<Match>,
     /// Up-time at which the server last found that it had lost state.
     lost: Option<UptimeMs>,
@@ -66,6 +68,8 @@ pub enum Piece {
     Invite(Invite),
     /// Up-time at which the server last found that it had lost state.
     Lost(UptimeMs),
+    /// What has corrected a verdict.
+    Proven(Box<Proven>),
 }
 
 impl State {
@@ -146,6 +150,17 @@ impl State {
     /// All standing verdicts.
     pub fn verdicts(&self) -> impl Iterator<Item = &Settled> {
         self.settled.values()
+    }
+
+    /// What has corrected the verdict of a match after it was filed away.
+    #[must_use]
+    pub fn proven(&self, match_id: MatchId) -> Option<&Proven> {
+        self.proven.get(&match_id)
+    }
+
+    /// All that has corrected verdicts.
+    pub fn corrections(&self) -> impl Iterator<Item = &Proven> {
+        self.proven.values()
     }
 
     /// An open invitation.
@@ -299,9 +314,11 @@ impl State {
         }
     }
 
-    fn correct(&mut self, match_id: MatchId, ruling: Ruling, credit: [u32; 2]) -> Result<(), Unfit> {
+    fn correct(&mut self, match_id: MatchId, foul: &Foul, ruling: Ruling, credit: [u32; 2]) -> Result<(), Unfit> {
         let before = self.settled.get(&match_id).ok_or_else(|| Unfit(format!("match {match_id} has no verdict")))?;
         self.rule(match_id, before.users, ruling, credit);
+        let proven = self.proven.entry(match_id).or_insert(Proven { match_id, fouls: Vec::new() });
+        proven.fouls.push(foul.clone());
         Ok(())
     }
 
@@ -422,7 +439,7 @@ impl Replay for State {
             Fact::StateLost { at: _ } => self.lose(),
             Fact::MatchTaken { grant } => self.open(grant, true)?,
             Fact::Heard { match_id } => self.game_mut(*match_id)?.recovering = false,
-            Fact::Corrected { match_id, foul: _, ruling, credit } => self.correct(*match_id, *ruling, *credit)?,
+            Fact::Corrected { match_id, foul, ruling, credit } => self.correct(*match_id, foul, *ruling, *credit)?,
         }
         Ok(())
     }
@@ -435,7 +452,9 @@ impl Replay for State {
         let settled = self.settled.values().map(|settled| Piece::Settled(*settled));
         let invites = self.invites.values().map(|invite| Piece::Invite(invite.clone()));
         let lost = self.lost.map(Piece::Lost);
-        Box::new(head.chain(accounts).chain(sessions).chain(matches).chain(settled).chain(invites).chain(lost))
+        let proven = self.proven.values().map(|proven| Piece::Proven(Box::new(proven.clone())));
+        let of_matches = matches.chain(settled).chain(invites).chain(lost).chain(proven);
+        Box::new(head.chain(accounts).chain(sessions).chain(of_matches))
     }
 
     fn absorb(&mut self, piece: Piece) -> Result<(), Unfit> {
@@ -449,6 +468,9 @@ impl Replay for State {
                 self.matches.insert(of.grant().match_id, *of);
             }
             Piece::Lost(uptime) => self.lost = Some(uptime),
+            Piece::Proven(proven) => {
+                self.proven.insert(proven.match_id, *proven);
+            }
             Piece::Settled(settled) => {
                 self.settled.insert(settled.match_id, settled);
             }

@@ -19,7 +19,8 @@ use super::client::event::{Event, MoveState};
 use super::client::player::{self, Player};
 use super::client::record::{MatchRecord, UserFiles, Write};
 use super::engine::{Effect, Engine, Hashed, Hashing, Input, JobId, Settings};
-use super::event::LinkEnd;
+use super::event::{Event as LogEvent, LinkEnd};
+use super::evidence::Keeper;
 use super::fact::Fact;
 use super::games::{GameSpec, Seat};
 use super::id::{Boot, ConnId, Lsn, MatchId, Name};
@@ -49,6 +50,12 @@ pub(crate) struct World {
     /// Whether the file beside the server's keys will say that state was lost.
     lost: bool,
     pub(crate) clients: Vec<Client>,
+    /// What the engine has logged.
+    pub(crate) log: Vec<LogEvent>,
+    /// Receipts the server has given.
+    pub(crate) receipts: usize,
+    /// The disk takes no more than this many facts.
+    pub(crate) room: usize,
 }
 
 /// Moves by match and ply: who, and where.
@@ -62,7 +69,7 @@ pub(crate) struct Client {
     opened: bool,
     end: direct::End,
     /// Whether it cannot reach the server.
-    cut_off: bool,
+    asleep: bool,
     stopped: bool,
     conn: Option<Conn>,
     up: VecDeque<ToServer>,
@@ -91,32 +98,65 @@ impl World {
             direct: true,
             lost: false,
             clients: Vec::new(),
+            log: Vec::new(),
+            receipts: 0,
+            room: usize::MAX,
         };
         world.start_server();
         for number in 0..clients {
-            let name = Name::new(&format!("p{number}")).unwrap();
-            let device = SecretKey::from_seed(&[u8::try_from(number).unwrap() + 50; 32]);
-            let files = UserFiles { device, session: None, offers: Vec::new(), matches: Vec::new() };
-            let player = Player::new(world.now, world.seed(), true);
-            let (up, down) = (VecDeque::new(), VecDeque::new());
-            let end = direct::End::default();
-            let shown = Vec::new();
-            world.clients.push(Client {
-                name,
-                player,
-                files,
-                opened: false,
-                end,
-                cut_off: false,
-                stopped: false,
-                conn: None,
-                up,
-                down,
-                shown,
-            });
-            world.drain_client(number);
+            world.add_client(&format!("p{number}"));
         }
         world
+    }
+
+    /// One more device, of a new player or of one that there is.
+    pub(crate) fn add_client(&mut self, name: &str) -> usize {
+        let (name, number) = (Name::new(name).unwrap(), self.clients.len());
+        let device = SecretKey::from_seed(&[u8::try_from(number).unwrap() + 50; 32]);
+        let files = UserFiles { device, session: None, offers: Vec::new(), matches: Vec::new() };
+        let player = Player::new(self.now, self.seed(), true);
+        let (up, down, end) = (VecDeque::new(), VecDeque::new(), direct::End::default());
+        let (opened, asleep, stopped, conn, shown) = (false, false, false, None, Vec::new());
+        self.clients.push(Client { name, player, files, opened, end, asleep, stopped, conn, up, down, shown });
+        self.drain_client(number);
+        number
+    }
+
+    /// Logs a client in whose player has an account.
+    pub(crate) fn log_in(&mut self, number: usize) {
+        let name = self.clients[number].name.clone();
+        self.type_in(number, Typed::Login(name, Password::new("correct horse").unwrap()));
+        self.settle();
+    }
+
+    /// A client that cannot reach the server until it is woken.
+    pub(crate) fn put_to_sleep(&mut self, number: usize) {
+        self.clients[number].asleep = true;
+        self.break_link(number);
+    }
+
+    pub(crate) fn wake(&mut self, number: usize) {
+        self.clients[number].asleep = false;
+    }
+
+    /// A client loses its match files, and starts again.
+    pub(crate) fn lose_files(&mut self, number: usize) {
+        self.clients[number].files.matches.clear();
+        self.clients[number].files.offers.clear();
+        self.restart_client(number);
+    }
+
+    /// Kills the server and takes away what is not `kept` of its journal; it is started by the caller.
+    pub(crate) fn lose_state(&mut self, kept: impl Fn(usize, &Fact) -> bool) {
+        self.kill_server();
+        let facts = std::mem::take(&mut self.journal).into_iter().enumerate();
+        self.journal = facts.filter(|(at, fact)| kept(*at, fact)).map(|(_, fact)| fact).collect();
+        self.durable = self.journal.len();
+    }
+
+    /// Number of facts on the server's disk.
+    pub(crate) const fn durable(&self) -> usize {
+        self.durable
     }
 
     pub(crate) fn server(&self) -> ServerId {
@@ -214,14 +254,6 @@ impl World {
         self.clients[number].stopped = true;
     }
 
-    /// Takes a client's way to the server away, or gives it back.
-    pub(crate) fn cut_off(&mut self, number: usize, cut: bool) {
-        self.clients[number].cut_off = cut;
-        if cut {
-            self.break_link(number);
-        }
-    }
-
     /// Breaks a client's connection; both ends hear of it.
     pub(crate) fn break_link(&mut self, number: usize) {
         self.close_at_server(number);
@@ -283,14 +315,14 @@ impl World {
     }
 
     fn is_busy(&self) -> bool {
-        self.durable < self.journal.len()
+        self.durable < self.journal.len().min(self.room)
             || !self.jobs.is_empty()
             || (0..self.clients.len()).any(|number| self.hears_directly(number))
             || self.clients.iter().any(|client| {
                 !client.up.is_empty()
                     || !client.down.is_empty()
                     || !client.player.is_idle()
-                    || (client.conn.is_none() && self.engine.is_some() && !client.cut_off && !client.stopped)
+                    || (client.conn.is_none() && !client.asleep && !client.stopped && self.engine.is_some())
             })
     }
 
@@ -346,8 +378,8 @@ impl World {
     }
 
     pub(crate) fn flush(&mut self) -> bool {
-        let more = self.durable < self.journal.len();
-        self.durable = self.journal.len();
+        let more = self.durable < self.journal.len().min(self.room);
+        self.durable = self.durable.max(self.journal.len().min(self.room));
         if more {
             self.tell_engine(Input::Flushed(Lsn(self.durable as u64)));
         }
@@ -441,7 +473,7 @@ impl World {
                 let grants = granted(grants)?;
                 let pair = |foul: Foul| Some([authentic(&grants, foul.first)?, authentic(&grants, foul.second)?]);
                 let pairs = fouls.into_iter().filter_map(pair).collect();
-                Input::Proofs { conn, match_id, grants, pairs }
+                Input::Proofs { conn, match_id, pairs }
             }
             KeeperMessage::Promise(promise) => {
                 let keys = self.keys(promise.body.match_id, promise.body.epoch - 1)?;
@@ -481,11 +513,15 @@ impl World {
                 Effect::Append(facts) => self.journal.extend(facts),
                 Effect::Hash { job, hashing } => self.jobs.push_back((job, hashing)),
                 Effect::Send { conn, mut message } => {
+                    let receipt =
+                        matches!(*message, ToClient::Keeper(KeeperMessage::Held { keeper: Keeper::Server, .. }));
+                    self.receipts += usize::from(receipt);
                     message.seal(&self.server_key, &server);
                     let to = self.clients.iter_mut().find(|client| client.conn.is_some_and(|open| open.id == conn));
                     to.into_iter().for_each(|client| client.down.push_back((*message).clone()));
                 }
-                Effect::CheckResume { .. } | Effect::Pace { .. } | Effect::Log(_) | Effect::Close { .. } => {}
+                Effect::Log(event) => self.log.push(*event),
+                Effect::CheckResume { .. } | Effect::Pace { .. } | Effect::Close { .. } => {}
             }
         }
     }
@@ -524,7 +560,7 @@ impl World {
     }
 
     fn dial(&mut self, number: usize, dial: super::client::supervisor::DialId) -> player::Input {
-        if self.engine.is_none() || self.clients[number].cut_off {
+        if self.engine.is_none() || self.clients[number].asleep {
             return player::Input::Failed { dial, why: "refused".to_owned() };
         }
         self.next_conn += 1;

@@ -6,6 +6,7 @@
 //! both sides. The crypto provider is an argument everywhere, never global to the process.
 
 pub mod address;
+pub mod boot_file;
 pub mod candidates;
 pub mod certificate;
 pub mod ed25519;

@@ -1,22 +1,22 @@
 //! One connection: TLS, hello, frames in and out, silence. Signatures are checked and made here, off the engine.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::timeout;
 use tokio_rustls::TlsStream;
 use tracing::{debug, info};
 
+use super::match_keys::MatchKeys;
 use super::{House, doors::Guest};
 use crate::model::engine::Input;
 use crate::model::event::LinkEnd;
 use crate::model::games::Seat;
 use crate::model::id::{ConnId, MatchId};
-use crate::model::key::PublicKey;
+use crate::model::key::{PublicKey, ServerId};
 use crate::model::limits::{
     FIRST_FRAME_MAX, FRAME_BYTES_MAX, FRAME_BYTES_STRANGER_MAX, PLIES_MAX, SEND_QUEUE_MAX, SILENCE_IDLE_MAX,
 };
@@ -56,13 +56,12 @@ struct Conn {
     /// Learned from what the engine sends.
     keys: MatchKeys,
     silence: Silence,
+    /// What the engine has not dealt with yet.
+    turns: Arc<Semaphore>,
     guest: Guest,
     reader: Reader,
     writer: WriteHalf<TlsStream<Stream>>,
 }
-
-/// The keys of X and O in each epoch of each open match.
-type MatchKeys = BTreeMap<MatchId, BTreeMap<u32, [PublicKey; 2]>>;
 
 /// Frames from the client.
 struct Reader {
@@ -86,6 +85,12 @@ enum End {
 
 /// Bytes read at once.
 const READ_BYTES: usize = 4096;
+/// Messages of one connection that wait for the engine. What it says to all of them fits the queue of orders, so a client
+/// that has much to show, and reads, is never taken for one that does not.
+const TURNS_MAX: usize = 16;
+/// Frames that the engine sends at most to whoever has sent one: three of entries, and whatever else it holds.
+const REPLIES_MAX: usize = 8;
+const _: () = assert!(TURNS_MAX * REPLIES_MAX <= SEND_QUEUE_MAX / 2);
 /// Bytes of frames written at once.
 const WRITE_BYTES: usize = 32 * 1024;
 
@@ -113,9 +118,22 @@ pub(crate) async fn serve(house: Arc<House>, stream: Stream, peer: SocketAddr, g
     let proof = Signed::by(&house.key, &house.server, Proof { exporter }).signature;
     let welcome = Welcome { version: wire::VERSION_MAX, key: house.key.public(), proof, nonce };
     let silence = Silence::new(house.clock.now());
+    let turns = Arc::new(Semaphore::new(TURNS_MAX));
     let (id, ip) = (house.next_conn(), peer.ip());
-    let mut conn =
-        Conn { house, id, ip, exporter, nonce, resume: None, keys: BTreeMap::new(), silence, guest, reader, writer };
+    let mut conn = Conn {
+        house,
+        id,
+        ip,
+        exporter,
+        nonce,
+        resume: None,
+        keys: MatchKeys::default(),
+        silence,
+        turns,
+        guest,
+        reader,
+        writer,
+    };
     info!(event = event::CONNECTED, conn = id.0, ip = %ip, port = peer.port(), "connected");
     if conn.write(&wire::encode(&ToClient::Welcome(welcome))).await.is_ok() {
         conn.run(hello).await;
@@ -180,19 +198,22 @@ impl Conn {
     /// Until the connection ends.
     async fn talk(&mut self, orders: &mut mpsc::Receiver<Order>) -> End {
         let mut some = Vec::new();
+        let mut heard = None;
         loop {
-            while let Some(message) = match self.reader.next() {
-                Ok(message) => message,
-                Err(end) => return end,
-            } {
-                self.silence.heard(self.house.clock.now());
-                if let Err(end) = self.take(message).await {
-                    return end;
+            if heard.is_none() {
+                heard = match self.reader.next() {
+                    Ok(message) => message,
+                    Err(end) => return end,
+                };
+                if heard.is_some() {
+                    self.silence.heard(self.house.clock.now());
                 }
             }
             let deadline = self.silence.deadline();
-            let house = Arc::clone(&self.house);
+            let (house, turns) = (Arc::clone(&self.house), Arc::clone(&self.turns));
             tokio::select! {
+                // What is owed goes out before more is taken in.
+                biased;
                 count = orders.recv_many(&mut some, SEND_QUEUE_MAX) => {
                     if count == 0 {
                         return End::Dropped;
@@ -201,10 +222,17 @@ impl Conn {
                         return end;
                     }
                 }
-                filled = self.reader.fill() => if let Err(end) = filled {
+                Ok(turn) = turns.acquire_owned(), if heard.is_some() => {
+                    if let Some(message) = heard.take()
+                        && let Err(end) = self.take(message, turn).await
+                    {
+                        return end;
+                    }
+                }
+                filled = self.reader.fill(), if heard.is_none() => if let Err(end) = filled {
                     return end;
                 },
-                () = crate::ops::host::sleep_until(&*house.clock, deadline) => {
+                () = crate::ops::host::sleep_until(&*house.clock, deadline), if heard.is_none() => {
                     return End::Close(CloseReason::Silent);
                 }
             }
@@ -212,7 +240,7 @@ impl Conn {
     }
 
     /// One message from the client.
-    async fn take(&mut self, message: Decoded<ToServer>) -> Result<(), End> {
+    async fn take(&mut self, message: Decoded<ToServer>, turn: OwnedSemaphorePermit) -> Result<(), End> {
         let conn = self.id;
         let message = match message {
             Decoded::Message(message) => message,
@@ -234,7 +262,7 @@ impl Conn {
             ToServer::Candidates(candidates) => Input::Candidates { conn, candidates },
             ToServer::Stored { match_id, ruling } => Input::Stored { conn, match_id, ruling },
         };
-        self.house.tell(input).await;
+        self.house.tell_in_turn(input, turn).await;
         Ok(())
     }
 
@@ -265,7 +293,7 @@ impl Conn {
         let refused = |ply: u16, refusal| Input::BadEntry { conn, match_id, ply: ply.min(PLIES_MAX), refusal };
         let Some(grants) = self.granted(match_id, grants) else { return refused(0, Refusal::BadSignature) };
         // A match that is not among those shown on this connection is the engine's to answer.
-        if grants.is_empty() && !self.keys.contains_key(&match_id) {
+        if grants.is_empty() && !self.keys.knows(match_id) {
             return Input::Entries { conn, match_id, grants, entries: Vec::new() };
         }
         let mut good = Vec::with_capacity(entries.len());
@@ -274,7 +302,8 @@ impl Conn {
             if entry.body.match_id != match_id {
                 return refused(ply, Refusal::NotAPlayer);
             }
-            match self.authentic(&grants, entry) {
+            let Some(keys) = self.keys_of(&grants, &entry.body) else { return Input::Ungranted { conn, match_id } };
+            match authentic(entry, &keys, &self.house.server) {
                 Some(entry) => good.push(entry),
                 None => return refused(ply, Refusal::BadSignature),
             }
@@ -290,12 +319,10 @@ impl Conn {
         grants.into_iter().map(ours).collect()
     }
 
-    /// An entry with the signature of its seat, by the grant of its epoch.
-    fn authentic(&self, grants: &[Verified<Grant>], entry: Signed<Entry>) -> Option<Verified<Entry>> {
-        let Entry { match_id, epoch, seat, .. } = entry.body;
-        let shown = grants.iter().map(Verified::body).find(|grant| grant.epoch == epoch).map(|grant| grant.keys);
-        let keys = shown.or_else(|| self.keys.get(&match_id)?.get(&epoch).copied())?;
-        entry.verify(&keys[seat.index()], &self.house.server).ok()
+    /// The keys of an entry's epoch, by a grant that came with it or one that was shown here.
+    fn keys_of(&self, grants: &[Verified<Grant>], entry: &Entry) -> Option<[PublicKey; 2]> {
+        let came = grants.iter().map(Verified::body).find(|grant| grant.epoch == entry.epoch).map(|grant| grant.keys);
+        came.or_else(|| self.keys.of(entry.match_id, entry.epoch))
     }
 
     fn signed_by_a_seat<T: Statement + Clone>(
@@ -304,17 +331,21 @@ impl Conn {
         epoch: u32,
         signed: &Signed<T>,
     ) -> Option<(Seat, Verified<T>)> {
-        let keys = self.keys.get(&match_id)?.get(&epoch)?;
+        let keys = self.keys.of(match_id, epoch)?;
         let by = |seat: Seat| Some((seat, signed.clone().verify(&keys[seat.index()], &self.house.server).ok()?));
         Seat::BOTH.into_iter().find_map(by)
     }
 
     fn proofs(&self, Proofs { match_id, grants, fouls }: Proofs) -> Option<Input> {
         let grants = self.granted(match_id, grants)?;
-        let pair = |foul: Foul| Some([self.authentic(&grants, foul.first)?, self.authentic(&grants, foul.second)?]);
+        let signed = |entry: Signed<Entry>| {
+            let keys = self.keys_of(&grants, &entry.body)?;
+            authentic(entry, &keys, &self.house.server)
+        };
+        let pair = |foul: Foul| Some([signed(foul.first)?, signed(foul.second)?]);
         // One proof a seat is all that can be used.
         let pairs = fouls.into_iter().take(Seat::BOTH.len()).filter_map(pair).collect();
-        Some(Input::Proofs { conn: self.id, match_id, grants, pairs })
+        Some(Input::Proofs { conn: self.id, match_id, pairs })
     }
 
     /// What the engine says, in order, in as few writes as may be.
@@ -353,14 +384,13 @@ impl Conn {
                 self.guest.logged_in();
                 self.reader.decoder.set_limit(FRAME_BYTES_MAX);
                 self.keys.clear();
-                view.matches.iter().for_each(|of| learn(&mut self.keys, &of.grant.body));
+                view.matches.iter().for_each(|of| self.keys.learn(&of.grant.body));
             }
-            ToClient::Matched(of) => learn(&mut self.keys, &of.grant.body),
+            ToClient::Matched(of) => self.keys.learn(&of.grant.body),
             ToClient::Keeper(KeeperMessage::Entries(some)) => {
-                some.grants.iter().for_each(|grant| learn(&mut self.keys, &grant.body));
+                some.grants.iter().for_each(|grant| self.keys.learn(&grant.body));
             }
-            // What comes after it brings its grants along.
-            ToClient::Keeper(KeeperMessage::Verdict(verdict)) => drop(self.keys.remove(&verdict.body.match_id)),
+            ToClient::Keeper(KeeperMessage::Verdict(verdict)) => self.keys.decided(verdict.body.match_id),
             ToClient::Keeper(
                 KeeperMessage::Have(_)
                 | KeeperMessage::Held { .. }
@@ -409,8 +439,10 @@ impl Conn {
     }
 }
 
-fn learn(keys: &mut MatchKeys, grant: &Grant) {
-    keys.entry(grant.match_id).or_default().insert(grant.epoch, grant.keys);
+/// An entry with the signature of its seat.
+fn authentic(entry: Signed<Entry>, keys: &[PublicKey; 2], server: &ServerId) -> Option<Verified<Entry>> {
+    let key = &keys[entry.body.seat.index()];
+    entry.verify(key, server).ok()
 }
 
 /// Says why, if there is something to say, and closes.

@@ -1,18 +1,20 @@
 //! The one task that owns the engine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tracing::{error, info, warn};
 
 use super::conn::Order;
 use super::hasher::Hasher;
 use super::journal::JournalHandle;
+use super::opening::Opening;
 use super::{Knock, ServerError, log};
 use crate::model::engine::{Effect, Engine, Hashed, Input, JobId};
 use crate::model::event::LinkEnd;
-use crate::model::id::{Boot, ConnId};
+use crate::model::id::{ConnId, Lsn};
 use crate::model::time::Clock;
 use crate::ops::event;
 use crate::ops::host::sleep_until;
@@ -27,6 +29,8 @@ pub(super) struct EngineTask {
     pub(super) hashed: mpsc::UnboundedReceiver<(JobId, Hashed)>,
     pub(super) inputs: mpsc::Receiver<Knock>,
     pub(super) conns: BTreeMap<ConnId, mpsc::Sender<Order>>,
+    /// Of connections whose last words are dealt with, by the fact that the replies wait for.
+    pub(super) turns: VecDeque<(Lsn, OwnedSemaphorePermit)>,
     pub(super) draining: bool,
 }
 
@@ -37,14 +41,21 @@ const INPUTS_AT_ONCE: usize = 256;
 
 impl EngineTask {
     /// Until the server is drained, or the journal fails.
-    pub(super) async fn run(mut self, boot: Boot) -> Result<(), ServerError> {
-        self.handle(Input::Booted(boot));
+    pub(super) async fn run(mut self, opening: Opening) -> Result<(), ServerError> {
+        self.handle(Input::Booted(opening.boot));
+        if opening.lost {
+            self.handle(Input::StateLost);
+        }
+        let mut opening = Some(Opening { after: self.engine.lsns().0, ..opening });
         let mut some = Vec::with_capacity(INPUTS_AT_ONCE);
         loop {
             if self.draining && self.engine.is_quiet() {
                 return Ok(());
             }
             let (appended, flushed) = self.engine.lsns();
+            if let Some(opening) = opening.take_if(|opening| opening.after <= flushed) {
+                opening.finish();
+            }
             let ready = appended.0 - flushed.0 < UNFLUSHED_MAX;
             let due = self.engine.poll_timeout();
             let clock = Arc::clone(&self.clock);
@@ -60,9 +71,11 @@ impl EngineTask {
                     if count == 0 {
                         return Err(ServerError::Engine);
                     }
-                    for Knock { input, orders } in some.drain(..) {
+                    for Knock { input, orders, turn } in some.drain(..) {
                         self.conns.extend(orders);
                         self.handle(input);
+                        self.turns.extend(turn.map(|turn| (self.engine.lsns().0, turn)));
+                        self.end_turns();
                     }
                 }
                 () = sleep_until(&*clock, due) => {
@@ -73,6 +86,12 @@ impl EngineTask {
         }
     }
 
+    /// Lets connections say more, once the replies to what they said have gone to them.
+    fn end_turns(&mut self) {
+        let flushed = self.engine.lsns().1;
+        while self.turns.pop_front_if(|(after, _)| *after <= flushed).is_some() {}
+    }
+
     fn hear_journal(&mut self) -> Result<(), ServerError> {
         let status = self.journal.status.borrow_and_update().clone();
         if let Some(failed) = status.failed {
@@ -81,6 +100,7 @@ impl EngineTask {
         }
         if status.flushed > self.engine.lsns().1 {
             self.handle(Input::Flushed(status.flushed));
+            self.end_turns();
         }
         if status.full != self.full {
             self.full = status.full;
@@ -105,6 +125,7 @@ impl EngineTask {
             | Input::Have { .. }
             | Input::Entries { .. }
             | Input::BadEntry { .. }
+            | Input::Ungranted { .. }
             | Input::Held { .. }
             | Input::Proofs { .. }
             | Input::Promise { .. }

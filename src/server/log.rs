@@ -56,7 +56,7 @@ pub(super) fn write(what: &Event) {
         Event::StateLost { open } => warn!(
             event = event::STATE_LOST,
             open,
-            "state was lost: matches and verdicts are taken back from the players; accounts and passwords may be old"
+            "state was lost or restored: matches and verdicts are taken back from the players; accounts and passwords may be old"
         ),
         Event::EntryRefused { match_id, ip, refusal } => {
             info!(event = event::ENTRY_REFUSED, %match_id, %ip, why = refusal.word(), "entry refused");

@@ -16,11 +16,13 @@ mod engine_task;
 pub mod hasher;
 pub mod journal;
 mod log;
+mod match_keys;
+mod opening;
 pub mod respawn;
 #[cfg(unix)]
 pub mod supervise;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -30,7 +32,7 @@ use std::time::Duration;
 
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::{debug, error, info, warn};
@@ -40,10 +42,11 @@ use self::doors::Doors;
 use self::engine_task::EngineTask;
 use self::hasher::{Done, Hasher};
 use self::journal::{JournalWork, RunJournal};
+use self::opening::Opening;
 use crate::model::decide::Points;
 use crate::model::engine::{Engine, Input, Settings};
 use crate::model::event::LinkEnd;
-use crate::model::id::{Boot, ConnId};
+use crate::model::id::{Boot, ConnId, Lsn};
 use crate::model::key::{SecretKey, ServerId};
 use crate::model::state::State;
 use crate::model::time::{Clock, Entropy, WallMs};
@@ -146,6 +149,8 @@ pub struct Report {
     pub matches: usize,
     /// Accounts.
     pub accounts: u32,
+    /// Whether the state was found to be lost, or older than the keys have seen, or put back from a copy.
+    pub lost: bool,
     /// What the operator should know.
     pub notes: Vec<Note>,
 }
@@ -181,6 +186,8 @@ pub(crate) struct House {
 pub(crate) struct Knock {
     input: Input,
     orders: Option<(ConnId, mpsc::Sender<Order>)>,
+    /// Held until the replies have gone to the connection.
+    turn: Option<OwnedSemaphorePermit>,
 }
 
 /// Inputs that wait for the engine; more wait in the connections' tasks, which then read no more.
@@ -212,7 +219,9 @@ impl Config {
         // After the recovery: it may have to wait for the TLS library's first random number.
         let certificate = keys.certificate(&self.names, &*seams.entropy, seams.clock.wall())?;
         let tls = tls::server_config(Arc::clone(&seams.provider), Arc::clone(&certificate) as _)?;
-        let report = report(keys.id(), &recovered, &*seams.entropy);
+        let newest = recovered.state.head().boot;
+        let lost = opening::is_lost(&*seams.disk, &self.state, &self.certs, newest);
+        let report = report(keys.id(), &recovered, lost, &*seams.entropy);
         Ok(Server { seams, config: self, keys, certificate, tls, recovered, report })
     }
 }
@@ -223,7 +232,7 @@ fn store_settings(server: ServerId, entropy: &dyn Entropy) -> store::Settings {
     store::Settings::new(server.0, u64::from_le_bytes(salt))
 }
 
-fn report(server: ServerId, recovered: &Recovered<State>, entropy: &dyn Entropy) -> Report {
+fn report(server: ServerId, recovered: &Recovered<State>, lost: bool, entropy: &dyn Entropy) -> Report {
     let mut nonce = [0; 8];
     entropy.fill(&mut nonce);
     let state = &recovered.state;
@@ -236,6 +245,7 @@ fn report(server: ServerId, recovered: &Recovered<State>, entropy: &dyn Entropy)
         sessions: state.sessions().count(),
         matches: state.games().filter(|of| of.ruling.is_none()).count(),
         accounts: state.account_count(),
+        lost,
         notes: recovered.notes.clone(),
     }
 }
@@ -281,9 +291,13 @@ impl Server {
             hashed,
             inputs: input,
             conns: BTreeMap::new(),
+            turns: VecDeque::new(),
             draining: false,
         };
-        let engine = tokio::spawn(task.run(report.boot));
+        let (serve, served) = oneshot::channel();
+        let (lost, after, disk, boot) = (report.lost, Lsn(0), Arc::clone(&seams.disk), report.boot);
+        let opening = Opening { lost, after, disk, state: config.state, certs: config.certs, boot, serve };
+        let engine = tokio::spawn(task.run(opening));
 
         let (open, conns) = mpsc::channel(1);
         let house = Arc::new(House {
@@ -297,7 +311,12 @@ impl Server {
             inputs: inputs.clone(),
             _open: open,
         });
-        let accept = tokio::spawn(accept(listener, house));
+        let accept = tokio::spawn(async move {
+            // When the engine has ended before, nobody is served.
+            if served.await.is_ok() {
+                accept(listener, house).await;
+            }
+        });
         let renew = tokio::spawn(renew(certificate, seams));
         info!(event = event::SERVER_STARTED, port = addr.port(), boot = report.boot.number, "server started");
         Ok(Running { addr, report, inputs, conns, engine, accept, renew })
@@ -312,7 +331,7 @@ impl Running {
     pub async fn stop(mut self, eta: Duration) -> Result<(), ServerError> {
         info!(event = event::SERVER_STOPPING, "server shutting down");
         self.accept.abort();
-        let _ = self.inputs.send(Knock { input: Input::Drain { eta }, orders: None }).await;
+        let _ = self.inputs.send(Knock { input: Input::Drain { eta }, orders: None, turn: None }).await;
         let ended = (&mut self.engine).await.unwrap_or(Err(ServerError::Engine));
         // What the engine has said last is still to be written by the connections.
         let _ = timeout(GOODBYE_MAX, self.conns.recv()).await;
@@ -336,12 +355,17 @@ impl House {
 
     /// Announces a connection; false when the engine is gone.
     pub(crate) async fn open(&self, conn: ConnId, orders: mpsc::Sender<Order>, opened: Input) -> bool {
-        self.inputs.send(Knock { input: opened, orders: Some((conn, orders)) }).await.is_ok()
+        self.inputs.send(Knock { input: opened, orders: Some((conn, orders)), turn: None }).await.is_ok()
     }
 
     pub(crate) async fn tell(&self, input: Input) {
         // When the engine is gone, the connection hears it from its orders.
-        let _ = self.inputs.send(Knock { input, orders: None }).await;
+        let _ = self.inputs.send(Knock { input, orders: None, turn: None }).await;
+    }
+
+    /// As [`tell`](Self::tell); `turn` ends when the engine has dealt with it.
+    pub(crate) async fn tell_in_turn(&self, input: Input, turn: OwnedSemaphorePermit) {
+        let _ = self.inputs.send(Knock { input, orders: None, turn: Some(turn) }).await;
     }
 
     pub(crate) async fn close(&self, conn: ConnId, end: LinkEnd) {

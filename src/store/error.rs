@@ -57,6 +57,20 @@ pub enum StoreError {
         /// The newest version this program knows.
         known: u16,
     },
+    /// An earlier version of this program wrote the file.
+    #[error(
+        "{} has format version {version}, this program reads {known}: use rejoin 0.1 with it, or begin with an empty \
+         directory",
+        file.display()
+    )]
+    OlderFormat {
+        /// The file.
+        file: PathBuf,
+        /// Its version.
+        version: u16,
+        /// The version this program knows.
+        known: u16,
+    },
     /// The file belongs to another server's keys.
     #[error("{} belongs to server {found}, the keys are those of server {expected}", file.display())]
     OtherServer {

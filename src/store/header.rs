@@ -7,8 +7,8 @@ use std::path::Path;
 use super::error::{Damage, StoreError};
 use crate::model::id::Lsn;
 
-/// The newest format this program writes, and the newest it reads.
-pub const FORMAT_VERSION: u16 = 1;
+/// The format this program writes, and the only one it reads: nobody uses an older one.
+pub const FORMAT_VERSION: u16 = 2;
 /// Size of a header.
 pub const HEADER_BYTES: usize = 84;
 
@@ -88,6 +88,9 @@ impl Header {
         if version > FORMAT_VERSION {
             return Err(StoreError::NewerFormat { file: path.to_owned(), version, known: FORMAT_VERSION });
         }
+        if version < FORMAT_VERSION {
+            return Err(StoreError::OlderFormat { file: path.to_owned(), version, known: FORMAT_VERSION });
+        }
         if crc32c::crc32c(&bytes[..80]) != u32::from_le_bytes(part(bytes, 80)) {
             return Err(damaged(0, Damage::Header));
         }
@@ -143,9 +146,9 @@ mod tests {
     }
 
     #[test]
-    fn the_bytes_of_version_1_are_these_for_ever() {
+    fn the_bytes_of_version_2_are_these_for_ever() {
         let hex = data_encoding::HEXLOWER.encode(&header().encode());
-        let golden = "72656a6f696e534e0100feff0707070707070707070707070707070707070707070707070707070707070707\
+        let golden = "72656a6f696e534e0200fdff0707070707070707070707070707070707070707070707070707070707070707\
                       030000000000000001000000000000000900000000000000adde00000500000000000000";
         assert_eq!(hex[..160], *golden);
         assert_eq!(read(&header().encode()).unwrap(), header());
@@ -165,10 +168,13 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_version_and_another_server_are_named() {
+    fn another_version_and_another_server_are_named() {
         let mut newer = header().encode();
-        newer[8..12].copy_from_slice(&[2, 0, 0xfd, 0xff]);
-        assert!(read(&newer).unwrap_err().to_string().contains("format version 2"));
+        newer[8..12].copy_from_slice(&[3, 0, 0xfc, 0xff]);
+        assert!(read(&newer).unwrap_err().to_string().contains("format version 3"));
+        let mut older = header().encode();
+        older[8..12].copy_from_slice(&[1, 0, 0xfe, 0xff]);
+        assert!(read(&older).unwrap_err().to_string().contains("use rejoin 0.1"));
         let other = Header { server: [8; 32], ..header() }.encode();
         assert!(matches!(read(&other), Err(StoreError::OtherServer { .. })));
         let journal = Header { kind: Kind::Journal, ..header() }.encode();

@@ -18,7 +18,7 @@
 //! damaged-N/                    originals of repaired files
 //! ```
 //!
-//! # The bytes, format version 1
+//! # The bytes, format version 2
 //!
 //! All files are a header and frames; numbers are little endian.
 //!

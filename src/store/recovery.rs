@@ -101,6 +101,7 @@ pub(crate) struct Tail {
 ///
 /// # Errors
 /// [`StoreError::InUse`], [`StoreError::Damaged`], [`StoreError::OtherServer`], [`StoreError::NewerFormat`],
+/// [`StoreError::OlderFormat`],
 /// [`StoreError::UnfinishedCopy`]: nothing was changed. Others: as the operating system says; call again.
 pub fn recover<S: Replay>(disk: &Arc<dyn Disk>, dir: &Path, settings: &Settings) -> Result<Recovered<S>, StoreError> {
     disk.create_dir(dir).map_err(StoreError::io("create", dir))?;

@@ -8,6 +8,7 @@ mod crowds;
 mod disks;
 mod engine;
 mod frames;
+mod keepers;
 mod moves;
 mod people;
 #[cfg(unix)]

@@ -5,6 +5,7 @@ mod admin;
 mod client;
 mod hostile;
 mod house;
+mod lost;
 mod net;
 mod peer;
 mod rig;

@@ -14,12 +14,12 @@ mod table;
 use std::future::Future;
 use std::time::Duration;
 
-pub(crate) use client::{Line, Player, RawClient, TLS, login, new_key};
+pub(crate) use client::{Line, Player, RawClient, TLS, login, new_key, random};
 pub(crate) use honest::Honest;
 pub(crate) use log::Log;
 pub(crate) use proxy::Recorder;
 pub(crate) use server::{Gate, Hashers, Setup, TestServer};
-pub(crate) use table::{Seated, X_WINS, play_all, seat};
+pub(crate) use table::{Seated, X_WINS, entries_of, play_all, proofs_of, seat};
 
 /// Longer than anything here takes; a test that waits this long has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);

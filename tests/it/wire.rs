@@ -1,6 +1,6 @@
 //! What is written today must be read for ever: frames and state files as they were when their format was fixed.
 //!
-//! `golden/wire-v1.txt` has a frame of every message, `golden/state-v1/` the files of a small state directory. To write
+//! `golden/wire-v2.txt` has a frame of every message, `golden/state-v2/` the files of a small state directory. To write
 //! them anew, which only a new format version can be a reason for: `REJOIN_WRITE_GOLDEN=1 cargo test --test it wire`.
 
 mod samples;
@@ -14,10 +14,10 @@ use data_encoding::HEXLOWER;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use rejoin::model::limits::FRAME_BYTES_MAX;
-use rejoin::model::message::{ToClient, ToServer};
+use rejoin::model::message::{ToClient, ToPeer, ToServer};
 use rejoin::wire::{self, Decoded, Decoder, Wire};
 
-use self::samples::{kind_to_client, kind_to_server, to_client, to_server};
+use self::samples::{kind_to_client, kind_to_peer, kind_to_server, to_client, to_peer, to_server};
 use crate::rig::frame;
 
 /// Set to write the golden files instead of reading them.
@@ -65,17 +65,19 @@ fn check<M: Wire + PartialEq + Debug>(to: &str, samples: &[(String, M)], kind: f
 }
 
 #[test]
-fn every_message_of_version_1_is_written_and_read_as_ever() {
-    let (up, down) = (to_server(), to_client());
-    let path = golden("wire-v1.txt");
+fn every_message_of_version_2_is_written_and_read_as_ever() {
+    let (up, down, across) = (to_server(), to_client(), to_peer());
+    let path = golden("wire-v2.txt");
     if writes_golden() {
-        let text = [lines("server", &up), lines("client", &down)].concat().join("\n");
+        let text = [lines("server", &up), lines("client", &down), lines("peer", &across)].concat().join("\n");
+        fs::create_dir_all(golden("")).unwrap();
         fs::write(&path, text + "\n").unwrap();
     }
     let text = fs::read_to_string(&path).unwrap();
     check("server", &up, kind_to_server, &text);
     check("client", &down, kind_to_client, &text);
-    assert_eq!(text.lines().count(), up.len() + down.len(), "no line is left over");
+    check("peer", &across, kind_to_peer, &text);
+    assert_eq!(text.lines().count(), up.len() + down.len() + across.len(), "no line is left over");
 }
 
 /// Valid messages, cut, flipped, stretched and mixed, behind a good checksum: no panic, and what is read at all is
@@ -86,11 +88,14 @@ fn no_mutation_of_a_valid_message_is_more_than_refused() {
     let mut random = ChaCha8Rng::seed_from_u64(1);
     let up: Vec<Vec<u8>> = to_server().iter().map(|(_, message)| wire::encode(message)[9..].to_vec()).collect();
     let down: Vec<Vec<u8>> = to_client().iter().map(|(_, message)| wire::encode(message)[9..].to_vec()).collect();
+    let across: Vec<Vec<u8>> = to_peer().iter().map(|(_, message)| wire::encode(message)[9..].to_vec()).collect();
     let (mut read, mut refused) = (0, 0);
     for round in 0..ROUNDS {
-        let from = if round % 2 == 0 { &up } else { &down };
-        let mutant = mutated(from, &mut random);
-        let good = if round % 2 == 0 { reads::<ToServer>(&mutant) } else { reads::<ToClient>(&mutant) };
+        let good = match round % 3 {
+            0 => reads::<ToServer>(&mutated(&up, &mut random)),
+            1 => reads::<ToClient>(&mutated(&down, &mut random)),
+            _ => reads::<ToPeer>(&mutated(&across, &mut random)),
+        };
         if good { read += 1 } else { refused += 1 }
     }
     assert!(read > ROUNDS / 50 && refused > ROUNDS / 4, "{read} were read, {refused} refused");

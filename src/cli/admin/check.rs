@@ -49,12 +49,13 @@ impl Check {
         let state = &view.state;
         writeln!(
             desk.out,
-            "{} facts: {} accounts, {} sessions, {} open matches, {} verdicts",
+            "{} facts: {} accounts, {} sessions, {} open matches, {} verdicts, {} of them corrected",
             view.last.0,
             state.account_count(),
             state.session_count(),
             state.games().count(),
-            state.verdicts().count()
+            state.verdicts().count(),
+            state.corrections().count()
         )?;
         let wrong = contradictions(state, &archived);
         for what in &wrong {
@@ -103,13 +104,29 @@ fn contradictions(state: &State, archived: &BTreeMap<MatchId, Option<Ruling>>) -
             wrong.push(format!("match {} has a verdict that its entries do not say", of.grant().match_id));
         }
     }
-    let archived = archived.iter().map(|(id, ruling)| (*id, *ruling));
+    // One that was filed away unfinished may have come back from a player, and have a verdict by now.
+    let archived = archived.iter().filter(|(id, ruling)| ruling.is_some() || state.settled(**id).is_none());
+    let archived = archived.map(|(id, ruling)| (*id, corrected(state, *id, *ruling)));
     for (id, ruling) in archived.chain(state.games().map(|of| (of.grant().match_id, of.ruling))) {
         if state.settled(id).map(|settled| settled.ruling) != ruling {
             wrong.push(format!("match {id} has one verdict by itself and another in the score"));
         }
     }
     wrong
+}
+
+/// What the verdict of an archived match must be with the proofs that came later.
+fn corrected(state: &State, match_id: MatchId, ruling: Option<Ruling>) -> Option<Ruling> {
+    let proven = |seat| {
+        let late = state.proven(match_id).is_some_and(|of| of.fouls.iter().any(|foul| foul.first.body.seat == seat));
+        late || ruling == Some(Ruling::Void) || ruling == Some(Ruling::Foul { by: seat })
+    };
+    match Seat::BOTH.map(proven) {
+        [true, true] => Some(Ruling::Void),
+        [true, false] => Some(Ruling::Foul { by: Seat::X }),
+        [false, true] => Some(Ruling::Foul { by: Seat::O }),
+        [false, false] => ruling,
+    }
 }
 
 /// Every player's results, counted anew.
@@ -143,7 +160,9 @@ mod tests {
     use crate::model::password::PasswordHash;
     use crate::model::replay::Replay;
     use crate::model::state::Piece;
+    use crate::model::statement::Foul;
     use crate::model::time::WallMs;
+    use crate::model::transcript::Transcript;
 
     const WON: Ruling = Ruling::Board { outcome: Outcome::Win(Seat::X) };
 
@@ -185,6 +204,30 @@ mod tests {
         assert_eq!(contradictions(&state, &unknown).len(), 1);
         let shelved = BTreeMap::from([(MatchId([9; 16]), None)]);
         assert_eq!(contradictions(&state, &shelved), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_verdict_corrected_after_its_match_was_filed_away_is_no_contradiction() {
+        let mut state = played();
+        let players = Players::new(1);
+        let match_id = players.grant().match_id;
+        for seat in Seat::BOTH {
+            state.apply(&Fact::Told { match_id, seat }).unwrap();
+        }
+        state.forget_retired();
+        let archived = BTreeMap::from([(match_id, Some(WON))]);
+        assert_eq!(contradictions(&state, &archived), Vec::<String>::new());
+        let empty = Transcript::new(players.first()).unwrap();
+        let [first, second] = [(1, 1), (2, 2)].map(|(row, col)| play(&players, &empty, row, col).into_signed());
+        let foul = Box::new(Foul { first, second });
+        let ruling = Ruling::Foul { by: Seat::X };
+        state.apply(&Fact::Corrected { match_id, foul, ruling, credit: [0, 2] }).unwrap();
+        assert_eq!(contradictions(&state, &archived), Vec::<String>::new());
+        assert_eq!(state.leaders().map(|of| of.tally.wins).collect::<Vec<_>>(), [1, 0]);
+        let shelved = BTreeMap::from([(match_id, None)]);
+        assert_eq!(contradictions(&state, &shelved), Vec::<String>::new(), "it has come back since");
+        let drawn = BTreeMap::from([(match_id, Some(Ruling::Foul { by: Seat::O }))]);
+        assert_eq!(contradictions(&state, &drawn).len(), 1, "both would be void");
     }
 
     #[test]

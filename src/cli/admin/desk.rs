@@ -105,6 +105,7 @@ pub(super) fn advise(error: StoreError) -> anyhow::Error {
         | StoreError::SyncFailed { .. }
         | StoreError::Damaged { .. }
         | StoreError::NewerFormat { .. }
+        | StoreError::OlderFormat { .. }
         | StoreError::UnfinishedCopy { .. }
         | StoreError::Restless { .. }
         | StoreError::TooLarge { .. }

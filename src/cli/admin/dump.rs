@@ -10,12 +10,12 @@ use serde::Serialize;
 use super::{Admin, Code, Desk};
 use crate::model::account::{Account, Session};
 use crate::model::decide::why;
-use crate::model::game::{Invite, Match, Settled};
+use crate::model::game::{Invite, Match, Proven, Settled};
 use crate::model::games::Seat;
 use crate::model::id::{Lsn, UserId};
 use crate::model::sign::Signed;
 use crate::model::state::State;
-use crate::model::statement::{Act, Entry, Foul, Ruling};
+use crate::model::statement::{Act, Entry, Foul, Grant, Ruling};
 
 /// Write the whole state as JSON, without anything secret.
 #[derive(clap::Args, Clone, Debug)]
@@ -40,6 +40,7 @@ struct Picture {
     invites: Vec<InviteRow>,
     matches: Vec<MatchRow>,
     verdicts: Vec<VerdictRow>,
+    corrections: Vec<CorrectionRow>,
 }
 
 #[derive(Serialize)]
@@ -50,6 +51,8 @@ struct HeadRow {
     ended_well: bool,
     at_ms: u64,
     uptime_ms: u64,
+    /// When state was last found to be lost.
+    lost_uptime_ms: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -93,6 +96,9 @@ struct MatchRow {
     users: [String; 2],
     names: [Option<String>; 2],
     keys: [String; 2],
+    grants: Vec<GrantRow>,
+    asked: [Option<String>; 2],
+    recovering: bool,
     active: bool,
     turn: Option<String>,
     rows: Vec<String>,
@@ -102,8 +108,25 @@ struct MatchRow {
     told: [bool; 2],
 }
 
+/// From `base` on these keys move.
+#[derive(Serialize)]
+struct GrantRow {
+    epoch: u32,
+    base: u16,
+    keys: [String; 2],
+}
+
+/// What changed a verdict after its match had been filed away.
+#[derive(Serialize)]
+struct CorrectionRow {
+    #[serde(rename = "match")]
+    match_id: String,
+    fouls: Vec<[EntryRow; 2]>,
+}
+
 #[derive(Serialize)]
 struct EntryRow {
+    epoch: u32,
     ply: u16,
     seat: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -140,12 +163,14 @@ impl Picture {
                 ended_well: head.ended_well,
                 at_ms: head.at.0,
                 uptime_ms: head.uptime.0,
+                lost_uptime_ms: state.lost().map(|lost| lost.0),
             },
             accounts: state.accounts().map(AccountRow::of).collect(),
             sessions: state.sessions().map(|session| SessionRow::of(state, session)).collect(),
             invites: state.invites().map(|invite| InviteRow::of(state, invite)).collect(),
             matches: state.games().map(|of| MatchRow::of(state, of)).collect(),
             verdicts: state.verdicts().map(|settled| VerdictRow::of(state, settled)).collect(),
+            corrections: state.corrections().map(CorrectionRow::of).collect(),
         }
     }
 }
@@ -193,7 +218,6 @@ impl InviteRow {
 impl MatchRow {
     fn of(state: &State, of: &Match) -> Self {
         let (grant, chain) = (of.grant(), &of.evidence.chain);
-        let pair = |foul: &Foul| [EntryRow::of(&foul.first), EntryRow::of(&foul.second)];
         Self {
             match_id: grant.match_id.to_string(),
             game: grant.game.name(),
@@ -201,6 +225,9 @@ impl MatchRow {
             users: grant.users.map(|user| user.to_string()),
             names: grant.users.map(|user| name(state, user)),
             keys: grant.keys.map(|key| key.to_string()),
+            grants: chain.grants().iter().map(|grant| GrantRow::of(&grant.body)).collect(),
+            asked: of.asked.map(|key| key.map(|key| key.to_string())),
+            recovering: of.recovering,
             active: state.is_active(of),
             turn: chain.turn().map(|seat| seat.to_string()),
             rows: chain.game().show(),
@@ -212,6 +239,22 @@ impl MatchRow {
     }
 }
 
+impl GrantRow {
+    fn of(grant: &Grant) -> Self {
+        Self { epoch: grant.epoch, base: grant.base.plies, keys: grant.keys.map(|key| key.to_string()) }
+    }
+}
+
+impl CorrectionRow {
+    fn of(proven: &Proven) -> Self {
+        Self { match_id: proven.match_id.to_string(), fouls: proven.fouls.iter().map(pair).collect() }
+    }
+}
+
+fn pair(foul: &Foul) -> [EntryRow; 2] {
+    [EntryRow::of(&foul.first), EntryRow::of(&foul.second)]
+}
+
 impl EntryRow {
     fn of(entry: &Signed<Entry>) -> Self {
         let Signed { body, signature } = entry;
@@ -220,6 +263,7 @@ impl EntryRow {
             Act::Resign => None,
         };
         Self {
+            epoch: body.epoch,
             ply: body.ply,
             seat: body.seat.to_string(),
             resigns: play.is_none(),

@@ -136,6 +136,7 @@ impl Code {
                 | StoreError::SyncFailed { .. }
                 | StoreError::Full { .. }
                 | StoreError::NewerFormat { .. }
+                | StoreError::OlderFormat { .. }
                 | StoreError::OtherServer { .. }
                 | StoreError::NotEmpty { .. }
                 | StoreError::NoState { .. }

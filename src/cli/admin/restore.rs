@@ -36,8 +36,8 @@ impl Restore {
         writeln!(desk.out, "{state} holds all up to fact {facts} again")?;
         writeln!(
             desk.out,
-            "what came after the copy was made is gone here: in matches that the copy knows, moves and verdicts come back \
-             from the players' clients; newer matches, accounts and passwords do not"
+            "what came after the copy was made is gone here: moves, matches and verdicts come back from the players' \
+             clients; newer accounts and passwords do not"
         )?;
         Ok(Code::Done)
     }

@@ -64,13 +64,16 @@ impl Engine {
         }
     }
 
-    pub(super) fn proofs(
-        &mut self,
-        conn: ConnId,
-        match_id: MatchId,
-        grants: &[Verified<Grant>],
-        pairs: &[[Verified<Entry>; 2]],
-    ) {
+    /// A player holds a newer grant than the server, which it shows when it is told how much the server holds.
+    pub(super) fn ungranted(&mut self, conn: ConnId, match_id: MatchId) {
+        match self.match_of(conn, match_id) {
+            Ok(_) => self.send_have(conn, match_id),
+            Err(_) => self.not_open(conn, match_id, 0),
+        }
+    }
+
+    /// A player shows proofs.
+    pub(super) fn proofs(&mut self, conn: ConnId, match_id: MatchId, pairs: &[[Verified<Entry>; 2]]) {
         let proof = |[first, second]: &[Verified<Entry>; 2]| {
             let foul = Foul { first: first.signed().clone(), second: second.signed().clone() };
             (foul.first.body.match_id == match_id && Evidence::proves(&foul)).then_some(foul)
@@ -81,7 +84,7 @@ impl Engine {
                 let nothing = of.evidence.merge(&[], &[]);
                 self.deliver(conn, match_id, &nothing, &fouls);
             }
-            Err(_) => self.correct(conn, match_id, grants, fouls),
+            Err(_) => self.correct(conn, match_id, &fouls),
         }
     }
 
@@ -123,28 +126,47 @@ impl Engine {
     }
 
     /// A foul proved after both players have stored the verdict and the match has been filed away.
-    fn correct(&mut self, conn: ConnId, match_id: MatchId, grants: &[Verified<Grant>], fouls: Vec<Foul>) {
+    fn correct(&mut self, conn: ConnId, match_id: MatchId, fouls: &[Foul]) {
         let Ok(user) = self.user_of(conn).map(|(_, account)| account.user) else { return };
         let Some(settled) = self.state.settled(match_id).filter(|settled| settled.users.contains(&user)).copied()
         else {
             return;
         };
-        let Some(fact) = decide::correct(&settled, &fouls, self.settings.points) else { return };
+        let facts = decide::correct(&settled, fouls, self.settings.points);
+        if facts.is_empty() {
+            // Known before: whoever shows it has not heard what came of it.
+            return self.send_filed(conn, match_id);
+        }
         if let Err(refusal) = self.shut() {
             return self.refuse_entry(conn, match_id, 0, refusal);
         }
-        let by = if let Fact::Corrected { foul, .. } = &fact { foul.first.body.seat } else { return };
-        self.commit(vec![fact]);
-        self.log(Event::Foul { match_id, by });
+        let known = self.state.proven(match_id).map_or(0, |proven| proven.fouls.len());
+        self.commit(facts);
+        let proven: Vec<Seat> = self.proven(match_id).iter().map(|foul| foul.first.body.seat).collect();
+        for by in proven.into_iter().skip(known) {
+            self.log(Event::Foul { match_id, by });
+        }
         let Some(ruling) = self.state.settled(match_id).map(|settled| settled.ruling) else { return };
         self.log(Event::VerdictCorrected { match_id, ruling });
-        let grants: Vec<Signed<Grant>> = grants.iter().map(|grant| grant.signed().clone()).collect();
-        for user in settled.users {
-            let proofs = Proofs { match_id, grants: grants.clone(), fouls: fouls.clone() };
-            self.send_to(user, ToClient::Keeper(KeeperMessage::Evidence(proofs)));
-            let verdict = Signed::unsigned(Verdict { match_id, ruling });
-            self.send_to(user, ToClient::Keeper(KeeperMessage::Verdict(verdict)));
+        for conn in settled.users.map(|user| self.live.get(&user).copied()).into_iter().flatten() {
+            self.send_filed(conn, match_id);
         }
+    }
+
+    /// What has corrected the verdict of a match that is filed away.
+    fn proven(&self, match_id: MatchId) -> Vec<Foul> {
+        self.state.proven(match_id).map(|proven| proven.fouls.clone()).unwrap_or_default()
+    }
+
+    /// The verdict of a match that is filed away, and what has corrected it. Its players have its grants.
+    fn send_filed(&mut self, conn: ConnId, match_id: MatchId) {
+        let Some(ruling) = self.state.settled(match_id).map(|settled| settled.ruling) else { return };
+        let (grants, fouls) = (Vec::new(), self.proven(match_id));
+        if !fouls.is_empty() {
+            self.send(conn, ToClient::Keeper(KeeperMessage::Evidence(Proofs { match_id, grants, fouls })));
+        }
+        let verdict = Signed::unsigned(Verdict { match_id, ruling });
+        self.send(conn, ToClient::Keeper(KeeperMessage::Verdict(verdict)));
     }
 
     pub(super) fn held(&mut self, conn: ConnId, held: Verified<Held>) {
@@ -166,6 +188,7 @@ impl Engine {
         let Ok((of, seat)) = self.match_of(conn, match_id) else { return };
         if of.ruling == Some(ruling) && !of.told[seat.index()] && !self.is_shut() {
             self.commit(vec![Fact::Told { match_id, seat }]);
+            self.shown.remove(&match_id);
         }
     }
 
@@ -202,17 +225,14 @@ impl Engine {
     /// wanted; any other is not the player's.
     fn not_open(&mut self, conn: ConnId, match_id: MatchId, ply: u16) {
         let user = self.user_of(conn).map(|(_, account)| account.user);
-        let message = match self.state.settled(match_id) {
-            Some(settled) if user.is_ok_and(|user| settled.users.contains(&user)) => {
-                let ruling = settled.ruling;
-                KeeperMessage::Verdict(Signed::unsigned(Verdict { match_id, ruling }))
-            }
+        match self.state.settled(match_id) {
+            Some(settled) if user.is_ok_and(|user| settled.users.contains(&user)) => self.send_filed(conn, match_id),
             None if user.is_ok() && self.state.game(match_id).is_none() => {
-                KeeperMessage::Have(Have { match_id, epoch: 0, head: Base::NONE })
+                let all = Have { match_id, epoch: 0, head: Base::NONE };
+                self.send(conn, ToClient::Keeper(KeeperMessage::Have(all)));
             }
-            Some(_) | None => return self.refuse_entry(conn, match_id, ply, Refusal::NotAPlayer),
-        };
-        self.send(conn, ToClient::Keeper(message));
+            Some(_) | None => self.refuse_entry(conn, match_id, ply, Refusal::NotAPlayer),
+        }
     }
 
     pub(super) fn send_history(

@@ -70,7 +70,7 @@ pub struct Engine {
     now: Now,
     draining: bool,
     disk_full: bool,
-    /// The newest epoch that X and O have shown in this run, by match.
+    /// The newest epoch that X and O have shown in this run, by open match.
     shown: BTreeMap<MatchId, [u32; 2]>,
     /// Whether this run has found that state was lost.
     loss_known: bool,
@@ -182,6 +182,13 @@ pub enum Input {
         /// What was wrong.
         refusal: Refusal,
     },
+    /// Entries of an epoch whose grant has not been shown: its sender is asked for it.
+    Ungranted {
+        /// On which connection.
+        conn: ConnId,
+        /// Of which match.
+        match_id: MatchId,
+    },
     /// A player's receipt.
     Held {
         /// On which connection.
@@ -195,8 +202,6 @@ pub enum Input {
         conn: ConnId,
         /// Of which match.
         match_id: MatchId,
-        /// By whose keys they were checked.
-        grants: Vec<Verified<Grant>>,
         /// Both entries of each.
         pairs: Vec<[Verified<Entry>; 2]>,
     },
@@ -369,8 +374,9 @@ impl Engine {
             Input::Have { conn, have } => self.have(conn, have),
             Input::Entries { conn, match_id, grants, entries } => self.entries(conn, match_id, &grants, &entries),
             Input::BadEntry { conn, match_id, ply, refusal } => self.refuse_entry(conn, match_id, ply, refusal),
+            Input::Ungranted { conn, match_id } => self.ungranted(conn, match_id),
             Input::Held { conn, held } => self.held(conn, held),
-            Input::Proofs { conn, match_id, grants, pairs } => self.proofs(conn, match_id, &grants, &pairs),
+            Input::Proofs { conn, match_id, pairs } => self.proofs(conn, match_id, &pairs),
             Input::Promise { conn, seat, promise } => self.promise(conn, seat, &promise),
             Input::Candidates { conn, candidates } => self.candidates(conn, candidates),
             Input::StateLost => self.lose_state(),

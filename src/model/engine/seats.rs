@@ -90,8 +90,8 @@ impl Engine {
         if self.state.game(match_id).is_some() || self.state.settled(match_id).is_some() {
             return Ok(());
         }
-        let account = self.user_of(conn)?.1;
         let Some(first) = grants.first().map(Verified::body) else { return Ok(()) };
+        let account = self.user_of(conn)?.1;
         if first.match_id != match_id || first.base != Base::NONE || !first.users.contains(&account.user) {
             return Err(Refusal::NotAPlayer);
         }

@@ -1,6 +1,12 @@
 //! Properties of the engine under any order of events, with kills at any moment.
+
 #![allow(clippy::unwrap_used, reason = "a failed test should panic")]
 #![allow(clippy::wildcard_enum_match_arm, reason = "a test picks what it looks for")]
+
+mod board;
+mod cheats;
+mod lost;
+mod seats;
 
 use crate::model::client::command::Typed;
 use crate::model::client::event::Event;

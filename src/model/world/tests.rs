@@ -224,7 +224,7 @@ fn a_player_who_can_reach_the_server_alone_plays_through_it() {
 fn entries_reach_the_server_by_the_opponent_of_whoever_has_no_link() {
     let mut world = seated(11);
     let x = mover(&world);
-    world.cut_off(x, true);
+    world.put_to_sleep(x);
     play(&mut world, &X_WINS);
     world.pass(world.now + std::time::Duration::from_secs(2));
     world.settle();

@@ -101,7 +101,7 @@ async fn a_kind_of_message_that_is_not_known_is_passed_over() {
     let dirs = Dirs::new();
     let server = Server::start(&dirs.certs).await;
     let (mut client, mut conn, _) = logged_in(&server, pinned(&server, &dirs.state), seams()).await;
-    let mut unknown = vec![0, 0, 0, 0, 0, 0, 0, 0, 1, 200];
+    let mut unknown = vec![0, 0, 0, 0, 0, 0, 0, 0, rejoin::wire::VERSION, 200];
     let crc = crc32c::crc32c(&unknown[8..]);
     unknown[4..8].copy_from_slice(&crc.to_le_bytes());
     conn.send_bytes(&unknown).await;

@@ -3,7 +3,7 @@
 use rejoin::model::games::GameSpec;
 use rejoin::model::id::MatchId;
 use rejoin::model::key::{PublicKey, SecretKey, Signature};
-use rejoin::model::message::{Answer, Command, MatchView, ToClient, ToServer};
+use rejoin::model::message::{Answer, Command, KeeperMessage, MatchView, ToClient, ToServer};
 use rejoin::model::sign::Signed;
 use rejoin::model::statement::{Base, Grant};
 use serde_json::Value;
@@ -61,7 +61,7 @@ async fn in_a_match(server: &Server, config: Config, seams: Seams) -> (ClientHan
     seat(server, &mut conn).await;
     seated(&mut client).await;
     type_move(&client).await;
-    assert!(matches!(conn.read().await, ToServer::Entries(_)));
+    assert!(matches!(conn.read().await, ToServer::Keeper(KeeperMessage::Entries(_))));
     (client, conn)
 }
 
@@ -82,7 +82,7 @@ async fn nothing_is_sent_before_it_is_on_disk() {
     assert_eq!(disk.synced("session"), 1);
     seated(&mut client).await;
     type_move(&client).await;
-    assert!(matches!(conn.read().await, ToServer::Entries(_)));
+    assert!(matches!(conn.read().await, ToServer::Keeper(KeeperMessage::Entries(_))));
     // The file, its grant, the entry.
     assert_eq!(disk.synced("match-"), 3, "before the entry leaves");
     assert_eq!(disk.synced("offers"), 2, "the offer is used up");
@@ -144,10 +144,10 @@ async fn an_exported_match_can_be_checked_with_the_servers_key_alone() {
     let file: Value = serde_json::from_str(&text).unwrap();
     let public: PublicKey = text_of(&file["server"]["key"]).parse().unwrap();
     assert_eq!(public, server.keys.public());
-    assert!(is_signed_by(&public, &file["grant"]), "{text}");
+    assert!(is_signed_by(&public, &file["grants"][0]), "{text}");
     let entries = file["entries"].as_array().unwrap();
     assert_eq!(entries.len(), 1);
-    let x: PublicKey = text_of(&file["grant"]["keys"]["X"]).parse().unwrap();
+    let x: PublicKey = text_of(&file["grants"][0]["keys"]["X"]).parse().unwrap();
     assert!(is_signed_by(&x, &entries[0]), "{text}");
     assert!(!is_signed_by(&public, &entries[0]));
     assert_eq!(file["game"]["name"], "tictactoe");

@@ -65,6 +65,8 @@ fn config(server: &str, state: &Path) -> Config {
         interactive: false,
         certs: state.join("no-certs"),
         user: None,
+        direct: false,
+        peer_listen: "127.0.0.1:0".parse().unwrap(),
     }
 }
 

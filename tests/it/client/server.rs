@@ -15,7 +15,7 @@ use rejoin::net::certificate::Names;
 use rejoin::net::keys::ServerKeys;
 use rejoin::net::tls::{self, Secured};
 use rejoin::ops::host::{HostClock, HostEntropy};
-use rejoin::wire::{Decoded, Decoder, decode, encode};
+use rejoin::wire::{Decoded, Decoder, VERSION_MAX, decode, encode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -178,7 +178,7 @@ impl Conn {
 }
 
 pub(super) fn welcome(key: PublicKey, proof: Signature) -> ToClient {
-    ToClient::Welcome(Welcome { version: 1, key, proof, nonce: NONCE })
+    ToClient::Welcome(Welcome { version: VERSION_MAX, key, proof, nonce: NONCE })
 }
 
 /// All that alice must know.
@@ -191,5 +191,6 @@ pub(super) fn live(matches: Vec<MatchView>) -> ToClient {
         lsn: Lsn(1),
         invites: Vec::new(),
         matches,
+        show_all: false,
     }))
 }

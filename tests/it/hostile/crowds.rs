@@ -2,11 +2,12 @@
 
 use std::net::IpAddr;
 
+use rejoin::model::evidence::Keeper;
 use rejoin::model::limits::{
     FAILURES_PER_MINUTE_USER, HASH_BUSY_RETRY, HASH_QUEUE_MAX, LOGINS_BURST_IP, SEND_QUEUE_MAX, SILENCE_MATCH_MAX,
     STRANGERS_PER_IP_MAX,
 };
-use rejoin::model::message::{Answer, Command, ToClient, ToServer, UserState};
+use rejoin::model::message::{Answer, Command, KeeperMessage, ToClient, ToServer, UserState};
 use rejoin::model::refusal::Refusal;
 use rejoin::model::sign::Signed;
 use rejoin::model::statement::Held;
@@ -182,7 +183,8 @@ async fn a_client_that_never_reads_is_dropped_and_only_that_one() {
     board[deaf_at].player.line.stop_reading();
     let other = &mut board[1 - deaf_at];
     let held = Held { match_id: other.match_id(), epoch: 1, plies: 0, head: other.chain.head().head };
-    let receipt = ToServer::Held(Signed::by(&other.key, &other.player.line.server, held));
+    let held = Signed::by(&other.key, &other.player.line.server, held);
+    let receipt = ToServer::Keeper(KeeperMessage::Held { keeper: Keeper::Player(other.seat), held });
 
     let gone = ToClient::Opponent { match_id: other.match_id(), here: false };
     let mut sent = 0;

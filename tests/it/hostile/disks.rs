@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 
 use rejoin::model::games::GameSpec;
-use rejoin::model::message::{Answer, Command, Have, ToClient, ToServer};
+use rejoin::model::message::{Answer, Command, Have, KeeperMessage, ToClient, ToServer};
 use rejoin::model::refusal::Refusal;
 use rejoin::model::sign::Verified;
 use rejoin::server::ServerError;
@@ -45,7 +45,8 @@ async fn a_full_disk_refuses_changes_answers_questions_and_heals() {
     disk.set_capacity(None);
     server.log.line(&["disk-full", "has space again"]).await;
     // The server asks for what it had to refuse.
-    let have = ToClient::Have(Have { match_id: x.match_id(), epoch: 1, head: x.chain.head() });
+    let have = Have { match_id: x.match_id(), epoch: 1, head: x.chain.head() };
+    let have = ToClient::Keeper(KeeperMessage::Have(have));
     x.player.line.wait("the question for more", |said| (*said == have).then_some(())).await;
     x.send(vec![next.clone()]).await;
     x.chain.push(&Verified::from_disk(next)).unwrap();
@@ -85,7 +86,7 @@ async fn a_disk_that_fails_to_sync_ends_the_server_and_nothing_acknowledged_is_l
     // What was never acknowledged may be played again, otherwise; what was is on the board.
     let [x, _] = &mut board;
     let (match_id, head) = (x.match_id(), x.chain.head());
-    let ask = ToServer::Have(Have { match_id, epoch: 1, head });
+    let ask = ToServer::Keeper(KeeperMessage::Have(Have { match_id, epoch: 1, head }));
     x.player.line.send(&ask).await;
     x.kept().await;
 }

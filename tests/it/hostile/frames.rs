@@ -124,9 +124,9 @@ async fn another_version_is_told_which_is_spoken_here() {
     let honest = Honest::begin(&server);
     let upgrade = ToClient::UpgradeRequired { min: wire::VERSION_MIN, max: wire::VERSION_MAX };
     let hello = |min, max| wire::encode(&ToServer::Hello(Hello { min, max, run: Run(1) }));
-    let mut other_frame = hello(1, 1);
-    other_frame[8] = 2;
-    for first in [hello(2, 3), hello(0, 0), other_frame.clone()] {
+    let mut other_frame = hello(2, 2);
+    other_frame[8] = 1;
+    for first in [hello(3, 4), hello(0, 1), other_frame.clone()] {
         let mut line = Line::open(&server).await;
         line.send_raw(&first).await;
         assert_eq!(line.rest().await.as_slice(), std::slice::from_ref(&upgrade), "{first:02x?}");

@@ -1,14 +1,15 @@
 //! Entries that are no moves, and entries that are too many.
 
+use rejoin::model::evidence::Keeper;
 use rejoin::model::games::{Move, Outcome, Seat};
 use rejoin::model::id::MatchId;
 use rejoin::model::key::{Hash, Signature};
-use rejoin::model::message::{Entries, Have, Proofs, ToClient, ToServer};
+use rejoin::model::message::{Have, KeeperMessage, Proofs, ToClient, ToServer};
 use rejoin::model::refusal::Refusal;
 use rejoin::model::sign::Signed;
-use rejoin::model::statement::{Act, Entry, Foul, Held, Ruling};
+use rejoin::model::statement::{Act, Base, Entry, Foul, Held, Ruling};
 
-use crate::rig::{Honest, Player, Seated, TestServer, X_WINS, play_all, seat};
+use crate::rig::{Honest, Player, Seated, TestServer, X_WINS, entries_of, play_all, proofs_of, seat};
 
 async fn board(server: &TestServer, names: [&str; 2]) -> [Seated; 2] {
     let [one, other] = names;
@@ -20,7 +21,15 @@ async fn goes_on(board: &mut [Seated; 2], moves: &[(u16, u16)], plies: u16) {
     play_all(board, moves).await;
     for at in board {
         assert_eq!(at.chain.plies(), plies);
-        assert_eq!(at.player.line.unread().iter().filter(|said| matches!(said, ToClient::Entries(_))).count(), 0);
+        assert_eq!(
+            at.player
+                .line
+                .unread()
+                .iter()
+                .filter(|said| matches!(said, ToClient::Keeper(KeeperMessage::Entries(_))))
+                .count(),
+            0
+        );
     }
 }
 
@@ -101,9 +110,9 @@ async fn an_entry_counts_in_its_own_match_and_place_only() {
     assert_eq!(mover.refused(renamed).await, Refusal::BadSignature);
     // To the old match it adds nothing: that has its verdict, which is shown again.
     let entries = vec![old];
-    mover.player.line.send(&ToServer::Entries(Entries { match_id: old_match, entries })).await;
+    mover.player.line.send(&entries_of(old_match, Vec::new(), entries)).await;
     let shown = |said: &ToClient| {
-        let ToClient::Verdict(verdict) = said else { return None };
+        let ToClient::Keeper(KeeperMessage::Verdict(verdict)) = said else { return None };
         (verdict.body.match_id == old_match).then_some(verdict.body.ruling)
     };
     let ruling = mover.player.line.wait("the old verdict", shown).await;
@@ -113,7 +122,11 @@ async fn an_entry_counts_in_its_own_match_and_place_only() {
     let unchained = x.sign(Entry { prev: Hash([1; 32]), ..x.body(x.cell(1, 1)) });
     assert_eq!(x.refused(unchained).await, Refusal::OutOfOrder);
     let other_epoch = x.sign(Entry { epoch: 2, ..x.body(x.cell(1, 1)) });
-    assert_eq!(x.refused(other_epoch).await, Refusal::NotAPlayer);
+    x.send(vec![other_epoch]).await;
+    // Its grant may be one that the server has lost.
+    let have = Have { match_id: x.match_id(), epoch: 1, head: x.chain.head() };
+    let have = ToClient::Keeper(KeeperMessage::Have(have));
+    x.player.line.wait("the question for its grant", |said| (*said == have).then_some(())).await;
     goes_on(&mut board, &X_WINS, 5).await;
     honest.finish();
 }
@@ -129,7 +142,7 @@ async fn a_gap_is_answered_with_how_much_is_held() {
     for ply in [4, 6, 510, 512, u16::MAX - 1] {
         let skipping = x.sign(Entry { ply, ..x.body(x.cell(3, 3)) });
         x.send(vec![skipping]).await;
-        let have = ToClient::Have(Have { match_id, epoch: 1, head });
+        let have = ToClient::Keeper(KeeperMessage::Have(Have { match_id, epoch: 1, head }));
         x.player.line.wait("what the server holds", |said| (*said == have).then_some(())).await;
     }
     // The last number there is, of either seat.
@@ -150,14 +163,19 @@ async fn nobody_moves_in_a_strangers_match_or_after_the_end() {
     let match_id = x.match_id();
 
     let stolen = x.sign(x.body(x.cell(1, 1)));
-    mallory.line.send(&ToServer::Entries(Entries { match_id, entries: vec![stolen.clone()] })).await;
-    mallory.line.send(&ToServer::Have(Have { match_id, epoch: 1, head: x.chain.head() })).await;
+    mallory.line.send(&entries_of(match_id, Vec::new(), vec![stolen.clone()])).await;
+    let have = Have { match_id, epoch: 1, head: x.chain.head() };
+    mallory.line.send(&ToServer::Keeper(KeeperMessage::Have(have))).await;
     let unknown = MatchId([9; 16]);
-    mallory.line.send(&ToServer::Entries(Entries { match_id: unknown, entries: vec![stolen] })).await;
-    for of in [match_id, match_id, unknown] {
-        let refused = ToClient::EntryRefused { match_id: of, ply: 0, refusal: Refusal::NotAPlayer };
+    mallory.line.send(&entries_of(unknown, Vec::new(), vec![stolen])).await;
+    for _ in 0..2 {
+        let refused = ToClient::EntryRefused { match_id, ply: 0, refusal: Refusal::NotAPlayer };
         mallory.line.wait("a refusal", |said| (*said == refused).then_some(())).await;
     }
+    // Of a match that nobody knows here the grant is wanted first.
+    let all = Have { match_id: unknown, epoch: 0, head: Base::NONE };
+    let all = ToClient::Keeper(KeeperMessage::Have(all));
+    mallory.line.wait("a question", |said| (*said == all).then_some(())).await;
     mallory.line.catch_up().await;
     assert_eq!(mallory.line.unread(), [], "nothing is shown of somebody else's match");
 
@@ -200,11 +218,12 @@ async fn who_signs_two_moves_at_one_ply_loses() {
     let first = x.chain.entry(0).unwrap().into_signed();
     x.send(vec![other.clone()]).await;
     for at in [&mut *x, &mut *o] {
-        let evidence =
-            |said: &ToClient| if let ToClient::Evidence(proofs) = said { Some(proofs.clone()) } else { None };
+        let evidence = |said: &ToClient| {
+            if let ToClient::Keeper(KeeperMessage::Evidence(proofs)) = said { Some(proofs.clone()) } else { None }
+        };
         let proofs = at.player.line.wait("the evidence", evidence).await;
         let foul = Foul { first: first.clone(), second: other.clone() };
-        assert_eq!(proofs, Proofs { match_id: at.match_id(), fouls: vec![foul] });
+        assert_eq!(proofs, Proofs { match_id: at.match_id(), grants: at.chain.grants().to_vec(), fouls: vec![foul] });
         assert_eq!(at.verdict().await, Ruling::Foul { by: Seat::X });
     }
     let match_id = x.match_id().to_string();
@@ -225,8 +244,8 @@ async fn a_winner_who_is_found_to_have_signed_twice_loses_after_all() {
     let [x, o] = &mut board;
     let first = x.chain.entry(0).unwrap().into_signed();
     // The cheat showed the other move to nobody but bob, who takes it to the server once he has lost.
-    let proofs = Proofs { match_id, fouls: vec![Foul { first, second: other }] };
-    o.player.line.send(&ToServer::Evidence(proofs)).await;
+    let proofs = proofs_of(match_id, Vec::new(), vec![Foul { first, second: other }]);
+    o.player.line.send(&proofs).await;
     for at in [&mut *x, &mut *o] {
         assert_eq!(at.verdict().await.winner(), Some(Seat::X), "as it looked at first");
         assert_eq!(at.verdict().await, Ruling::Foul { by: Seat::X });
@@ -255,18 +274,22 @@ async fn nobody_is_convicted_by_what_others_make_up() {
     ];
     for (first, second) in pairs {
         let fouls = vec![Foul { first, second }];
-        o.player.line.send(&ToServer::Evidence(Proofs { match_id, fouls })).await;
+        o.player.line.send(&proofs_of(match_id, Vec::new(), fouls)).await;
     }
     // A receipt that is wrong is not passed on either.
     let lie = Held { match_id, epoch: 1, plies: 1, head: Hash([3; 32]) };
-    o.player.line.send(&ToServer::Held(Signed::by(&o.key, &o.player.line.server, lie))).await;
+    let receipt = |held| ToServer::Keeper(KeeperMessage::Held { keeper: Keeper::Player(Seat::O), held });
+    o.player.line.send(&receipt(Signed::by(&o.key, &o.player.line.server, lie))).await;
     let by_nobody = Signed::unsigned(Held { head: o.chain.head().head, ..lie });
-    o.player.line.send(&ToServer::Held(by_nobody)).await;
+    o.player.line.send(&receipt(by_nobody)).await;
     o.player.line.catch_up().await;
     x.player.line.catch_up().await;
     let said = x.player.line.unread();
-    assert!(said.iter().all(|said| !matches!(said, ToClient::Evidence(_) | ToClient::Verdict(_))), "{said:?}");
-    let passed_on = |said: &&ToClient| matches!(said, ToClient::Held { keeper, .. } if *keeper != rejoin::model::evidence::Keeper::Server);
+    let convicts =
+        |said: &ToClient| matches!(said, ToClient::Keeper(KeeperMessage::Evidence(_) | KeeperMessage::Verdict(_)));
+    assert!(!said.iter().any(convicts), "{said:?}");
+    let passed_on =
+        |said: &&ToClient| matches!(said, ToClient::Keeper(KeeperMessage::Held { keeper: Keeper::Player(_), .. }));
     assert_eq!(said.iter().filter(passed_on).count(), 0);
     assert_eq!(server.log.count(&["foul", &match_id.to_string()]), 0);
     goes_on(&mut board, &X_WINS[1..], 5).await;

@@ -3,12 +3,12 @@
 use rejoin::model::games::GameSpec;
 use rejoin::model::id::{MatchId, Name};
 use rejoin::model::limits::INVITES_OPEN_MAX;
-use rejoin::model::message::{Answer, Command, Entries, Have, InviteEnd, Proofs, ToClient, ToServer};
+use rejoin::model::message::{Answer, Command, Have, InviteEnd, KeeperMessage, ToClient, ToServer};
 use rejoin::model::password::Password;
 use rejoin::model::refusal::Refusal;
 use rejoin::model::statement::{Base, Ruling};
 
-use crate::rig::{Honest, PASSWORD, Player, RawClient, TestServer, new_key};
+use crate::rig::{Honest, PASSWORD, Player, RawClient, TestServer, entries_of, new_key, proofs_of};
 
 fn name(text: &str) -> Name {
     Name::new(text).unwrap()
@@ -38,13 +38,14 @@ async fn a_stranger_is_told_to_log_in_first() {
         accept("anna"),
         Command::Decline { from: name("anna") },
         Command::Leave { match_id },
+        Command::TakeSeat { match_id, key: new_key().public() },
     ];
     for request in requests {
         assert_eq!(stranger.request(request.clone()).await, Err(Refusal::NotLoggedIn), "{request:?}");
     }
     let keeper = [
-        ToServer::Have(Have { match_id, epoch: 1, head: Base::NONE }),
-        ToServer::Entries(Entries { match_id, entries: Vec::new() }),
+        ToServer::Keeper(KeeperMessage::Have(Have { match_id, epoch: 1, head: Base::NONE })),
+        entries_of(match_id, Vec::new(), Vec::new()),
     ];
     for message in keeper {
         stranger.send(&message).await;
@@ -54,7 +55,7 @@ async fn a_stranger_is_told_to_log_in_first() {
         };
         stranger.wait("a refusal", refused).await;
     }
-    stranger.send(&ToServer::Evidence(Proofs { match_id, fouls: Vec::new() })).await;
+    stranger.send(&proofs_of(match_id, Vec::new(), Vec::new())).await;
     stranger.send(&ToServer::Stored { match_id, ruling: Ruling::Void }).await;
     stranger.catch_up().await;
     assert_eq!(stranger.unread(), [], "what is nobody's business gets no answer");

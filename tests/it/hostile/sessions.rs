@@ -2,12 +2,13 @@
 
 use rejoin::model::id::{Boot, Lsn, Name, SessionId};
 use rejoin::model::key::Signature;
-use rejoin::model::message::{Answer, CloseReason, Command, Entries, ResumeRequest, ToClient, ToServer};
+use rejoin::model::message::{Answer, CloseReason, Command, ResumeRequest, ToClient, ToServer};
 use rejoin::model::password::Password;
 use rejoin::model::refusal::Refusal;
 
 use crate::rig::{
-    Gate, Hashers, Honest, PASSWORD, Player, RawClient, Setup, TestServer, X_WINS, login, new_key, play_all, seat,
+    Gate, Hashers, Honest, PASSWORD, Player, RawClient, Setup, TestServer, X_WINS, entries_of, login, new_key,
+    play_all, seat,
 };
 
 #[tokio::test]
@@ -73,7 +74,7 @@ async fn the_newest_connection_of_a_session_fences_the_one_before() {
     // The old one plays on without looking.
     let ghost = x.sign(x.body(x.cell(3, 3)));
     let match_id = x.match_id();
-    old.send(&ToServer::Entries(Entries { match_id, entries: vec![ghost] })).await;
+    old.send(&entries_of(match_id, Vec::new(), vec![ghost])).await;
     assert_eq!(old.closing().await, CloseReason::Superseded);
     play_all(&mut board, &X_WINS[2..3]).await;
 

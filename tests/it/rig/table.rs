@@ -6,10 +6,10 @@ use rejoin::model::evidence::Keeper;
 use rejoin::model::games::{GameSpec, Seat};
 use rejoin::model::id::MatchId;
 use rejoin::model::key::{PublicKey, SecretKey};
-use rejoin::model::message::{Command, Entries, MatchView, ToClient, ToServer};
+use rejoin::model::message::{Command, Entries, KeeperMessage, MatchView, Proofs, ToClient, ToServer};
 use rejoin::model::refusal::Refusal;
 use rejoin::model::sign::{Signed, Verified};
-use rejoin::model::statement::{Act, Entry, Grant, Held, Ruling};
+use rejoin::model::statement::{Act, Entry, Foul, Grant, Held, Ruling};
 use rejoin::model::time::{Clock, WallMs};
 use rejoin::model::transcript::Transcript;
 use rejoin::ops::host::HostClock;
@@ -45,8 +45,9 @@ impl Seated {
         };
         let view = player.line.wait("a match", matched).await;
         let grant = checked(view, &player.line.welcome.key);
-        let seat = Seat::BOTH.into_iter().find(|seat| grant.keys[seat.index()] == key.public()).expect("it is mine");
-        assert_eq!(grant.users[seat.index()], player.view.user);
+        let seat =
+            Seat::BOTH.into_iter().find(|seat| grant.body.keys[seat.index()] == key.public()).expect("it is mine");
+        assert_eq!(grant.body.users[seat.index()], player.view.user);
         Self { seat, key, chain: Transcript::new(grant).unwrap(), player }
     }
 
@@ -71,7 +72,7 @@ impl Seated {
 
     pub(crate) async fn send(&mut self, entries: Vec<Signed<Entry>>) {
         let match_id = self.match_id();
-        self.player.line.send(&ToServer::Entries(Entries { match_id, entries })).await;
+        self.player.line.send(&entries_of(match_id, Vec::new(), entries)).await;
     }
 
     /// Plays and waits until the server has it on disk; how long that took.
@@ -93,7 +94,7 @@ impl Seated {
         let (head, match_id, server) = (self.chain.head(), self.match_id(), self.player.line.server);
         let key = self.player.line.welcome.key;
         let receipt = |message: &ToClient| {
-            if let ToClient::Held { keeper: Keeper::Server, held } = message
+            if let ToClient::Keeper(KeeperMessage::Held { keeper: Keeper::Server, held }) = message
                 && held.body.match_id == match_id
             {
                 Some(held.clone())
@@ -116,7 +117,7 @@ impl Seated {
     pub(crate) async fn see(&mut self) {
         let match_id = self.match_id();
         let news = |message: &ToClient| {
-            if let ToClient::Entries(some) = message
+            if let ToClient::Keeper(KeeperMessage::Entries(some)) = message
                 && some.match_id == match_id
             {
                 Some(some.entries.clone())
@@ -155,7 +156,7 @@ impl Seated {
     pub(crate) async fn verdict(&mut self) -> Ruling {
         let (match_id, server, key) = (self.match_id(), self.player.line.server, self.player.line.welcome.key);
         let verdict = |message: &ToClient| {
-            if let ToClient::Verdict(verdict) = message
+            if let ToClient::Keeper(KeeperMessage::Verdict(verdict)) = message
                 && verdict.body.match_id == match_id
             {
                 Some(verdict.clone())
@@ -171,9 +172,19 @@ impl Seated {
 }
 
 /// The grant, once the server's signature was checked.
-fn checked(view: MatchView, server_key: &PublicKey) -> Grant {
+fn checked(view: MatchView, server_key: &PublicKey) -> Signed<Grant> {
     let server = view.grant.body.server;
-    view.grant.verify(server_key, &server).expect("the server has signed it").into_signed().body
+    view.grant.verify(server_key, &server).expect("the server has signed it").into_signed()
+}
+
+/// A stretch of history, for the server.
+pub(crate) fn entries_of(match_id: MatchId, grants: Vec<Signed<Grant>>, entries: Vec<Signed<Entry>>) -> ToServer {
+    ToServer::Keeper(KeeperMessage::Entries(Entries { match_id, grants, entries }))
+}
+
+/// Proofs of fouls, for the server.
+pub(crate) fn proofs_of(match_id: MatchId, grants: Vec<Signed<Grant>>, fouls: Vec<Foul>) -> ToServer {
+    ToServer::Keeper(KeeperMessage::Evidence(Proofs { match_id, grants, fouls }))
 }
 
 /// Plays the moves in turn, X first, each kept by the server and seen by the other; how long the slowest took.

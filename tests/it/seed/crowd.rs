@@ -83,6 +83,8 @@ async fn log_all_in(server: &Server) -> Vec<ClientHandle> {
         interactive: false,
         certs: server.dir.join("no-certs"),
         user: None,
+        direct: false,
+        peer_listen: "127.0.0.1:0".parse().unwrap(),
     };
     let mut clients: Vec<ClientHandle> = Vec::new();
     for number in 0..CROWD {

@@ -1,10 +1,11 @@
 //! Results that nobody has earned, and names that no client can type: D17, D21.
 
+use rejoin::model::evidence::Keeper;
 use rejoin::model::games::{Outcome, Seat};
 use rejoin::model::id::{MatchId, Name, RequestSeq, Run};
 use rejoin::model::key::{Hash, SecretKey, ServerId};
 use rejoin::model::limits::FRAME_BYTES_MAX;
-use rejoin::model::message::{Command, Entries, Hello, Proofs, ToClient, ToServer};
+use rejoin::model::message::{Command, Entries, Hello, KeeperMessage, Proofs, ToClient, ToServer};
 use rejoin::model::password::Password;
 use rejoin::model::sign::Signed;
 use rejoin::model::statement::{Act, Entry, Foul, Held, Ruling};
@@ -111,9 +112,9 @@ fn forgeries(key: &SecretKey, server: &ServerId, match_id: MatchId) -> Vec<ToSer
         let held = Held { match_id, epoch: 1, plies: ply + 1, head: Hash([1; 32]) };
         let foul = Foul { first: resigns.clone(), second: again };
         messages.extend([
-            ToServer::Entries(Entries { match_id, entries: vec![resigns] }),
-            ToServer::Evidence(Proofs { match_id, fouls: vec![foul] }),
-            ToServer::Held(Signed::by(key, server, held)),
+            ToServer::Keeper(KeeperMessage::Entries(Entries { match_id, grants: Vec::new(), entries: vec![resigns] })),
+            ToServer::Keeper(KeeperMessage::Evidence(Proofs { match_id, grants: Vec::new(), fouls: vec![foul] })),
+            ToServer::Keeper(KeeperMessage::Held { keeper: Keeper::Player(seat), held: Signed::by(key, server, held) }),
             ToServer::Stored { match_id, ruling: Ruling::Resigned { by: seat } },
             ToServer::Stored { match_id, ruling: Ruling::Board { outcome: Outcome::Win(seat) } },
             ToServer::Request { seq: RequestSeq(1 << 10), command: Command::Leave { match_id } },

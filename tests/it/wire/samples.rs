@@ -1,17 +1,19 @@
 //! A message of every kind, with fixed keys and numbers.
 
+use std::net::SocketAddr;
+
 use rejoin::model::evidence::Keeper;
 use rejoin::model::games::{GameSpec, Illegal, Move, Outcome, Seat};
 use rejoin::model::id::{Boot, Lsn, MatchId, Name, RequestSeq, Run, SessionId, UserId};
 use rejoin::model::key::{SecretKey, ServerId, Signature};
 use rejoin::model::message::{
-    Answer, CloseReason, Command, Entries, Have, Hello, InviteEnd, InviteView, LeaderRow, MatchView, Proofs,
-    ResumeRequest, ToClient, ToServer, UserRow, UserState, View, Welcome,
+    Answer, CloseReason, Command, Entries, Have, Hello, InviteEnd, InviteView, KeeperMessage, LeaderRow, MatchView,
+    Proofs, ResumeRequest, ToClient, ToPeer, ToServer, UserRow, UserState, View, Welcome,
 };
 use rejoin::model::password::Password;
 use rejoin::model::refusal::Refusal;
 use rejoin::model::sign::{Signed, Verified};
-use rejoin::model::statement::{Act, Base, Entry, Foul, Grant, Held, Proof, Ruling, Verdict};
+use rejoin::model::statement::{Act, Base, Entry, Foul, Grant, Held, Promise, Proof, Ruling, Verdict};
 use rejoin::model::time::WallMs;
 use rejoin::model::transcript::Transcript;
 
@@ -54,15 +56,42 @@ pub(super) fn grant(match_id: MatchId) -> Grant {
     }
 }
 
+/// A grant as the server signs it.
+pub(super) fn signed(grant: Grant) -> Signed<Grant> {
+    Signed::by(&server_key(), &server(), grant)
+}
+
+/// The history of a match in which these cells are played, X first, rows and columns from 0.
+pub(super) fn chain(match_id: MatchId, cells: &[[u8; 2]]) -> Transcript {
+    let mut chain = Transcript::new(signed(grant(match_id))).unwrap();
+    cells.iter().for_each(|cell| play(&mut chain, *cell, seat_key));
+    chain
+}
+
+/// One more move, signed by the key of its seat.
+pub(super) fn play(chain: &mut Transcript, cell: [u8; 2], key: impl Fn(Seat) -> SecretKey) {
+    let body = chain.next_entry(Act::Play(Move::new(&cell).unwrap()), WallMs(1_700_000_000_000));
+    let entry = Signed::by(&key(body.seat), &server(), body);
+    chain.push(&Verified::from_disk(entry)).unwrap();
+}
+
+/// The key under which O sits after a change of device.
+pub(super) fn second_key(seat: Seat) -> SecretKey {
+    match seat {
+        Seat::X => seat_key(seat),
+        Seat::O => SecretKey::from_seed(&[12; 32]),
+    }
+}
+
+/// The grant that follows: O has another key.
+pub(super) fn second_grant(chain: &Transcript) -> Grant {
+    let keys = Seat::BOTH.map(|seat| second_key(seat).public());
+    Grant { epoch: chain.grant().epoch + 1, base: chain.head(), keys, ..chain.grant().clone() }
+}
+
 /// The entries of a match in which these cells are played, X first, rows and columns from 0.
 pub(super) fn entries(match_id: MatchId, cells: &[[u8; 2]]) -> Vec<Signed<Entry>> {
-    let mut chain = Transcript::new(grant(match_id)).unwrap();
-    for cell in cells {
-        let body = chain.next_entry(Act::Play(Move::new(cell).unwrap()), WallMs(1_700_000_000_000));
-        let entry = Signed::by(&seat_key(body.seat), &server(), body);
-        chain.push(&Verified::from_disk(entry)).unwrap();
-    }
-    chain.entries_from(0).into_iter().map(Verified::into_signed).collect()
+    chain(match_id, cells).entries_from(0).into_iter().map(Verified::into_signed).collect()
 }
 
 pub(super) fn foul() -> Foul {
@@ -72,9 +101,7 @@ pub(super) fn foul() -> Foul {
 }
 
 fn head() -> Base {
-    let mut chain = Transcript::new(grant(MATCH)).unwrap();
-    entries(MATCH, &[[0, 0], [1, 1]]).into_iter().for_each(|entry| chain.push(&Verified::from_disk(entry)).unwrap());
-    chain.head()
+    chain(MATCH, &[[0, 0], [1, 1]]).head()
 }
 
 fn have() -> Have {
@@ -91,16 +118,57 @@ fn verdict(ruling: Ruling) -> Signed<Verdict> {
 }
 
 fn some_entries() -> Entries {
-    let mut entries = entries(MATCH, &[[0, 0], [1, 1]]);
-    let mut chain = Transcript::new(grant(MATCH)).unwrap();
-    entries.iter().for_each(|entry| chain.push(&Verified::from_disk(entry.clone())).unwrap());
+    let mut chain = chain(MATCH, &[[0, 0], [1, 1]]);
+    chain.regrant(&Verified::from_disk(signed(second_grant(&chain)))).unwrap();
     let resign = chain.next_entry(Act::Resign, WallMs(1_700_000_000_001));
-    entries.push(Signed::by(&seat_key(resign.seat), &server(), resign));
-    Entries { match_id: MATCH, entries }
+    let resign = Signed::by(&second_key(resign.seat), &server(), resign);
+    let mut entries: Vec<Signed<Entry>> = chain.entries_from(0).into_iter().map(Verified::into_signed).collect();
+    entries.push(resign);
+    Entries { match_id: MATCH, grants: chain.grants().to_vec(), entries }
 }
 
 fn proofs() -> Proofs {
-    Proofs { match_id: MATCH, fouls: vec![foul()] }
+    Proofs { match_id: MATCH, grants: vec![signed(grant(MATCH))], fouls: vec![foul()] }
+}
+
+fn promise() -> Signed<Promise> {
+    Signed::by(&seat_key(Seat::X), &server(), Promise { match_id: MATCH, epoch: 2, head: head() })
+}
+
+fn candidates() -> Vec<SocketAddr> {
+    vec!["192.168.1.20:49152".parse().unwrap(), "[2001:db8::7]:443".parse().unwrap()]
+}
+
+/// What keepers say, whoever they are.
+fn keepers() -> Vec<(String, KeeperMessage)> {
+    let held = |keeper, key: &SecretKey| KeeperMessage::Held { keeper, held: held(key) };
+    let plain = [
+        ("have", KeeperMessage::Have(have())),
+        ("have-nothing", KeeperMessage::Have(Have { match_id: MATCH, epoch: 0, head: Base::NONE })),
+        ("entries", KeeperMessage::Entries(some_entries())),
+        ("held-server", held(Keeper::Server, &server_key())),
+        ("held-x", held(Keeper::Player(Seat::X), &seat_key(Seat::X))),
+        ("held-o", held(Keeper::Player(Seat::O), &seat_key(Seat::O))),
+        ("evidence", KeeperMessage::Evidence(proofs())),
+        ("promise", KeeperMessage::Promise(promise())),
+    ];
+    let mut all: Vec<_> = plain.into_iter().map(|(name, message)| (format!("keeper-{name}"), message)).collect();
+    for (name, ruling) in rulings() {
+        all.push((format!("keeper-verdict-{name}"), KeeperMessage::Verdict(verdict(ruling))));
+    }
+    all
+}
+
+/// As [`kind_to_server`], of what keepers say.
+const fn kind_of_keeper(message: &KeeperMessage) -> &'static str {
+    match message {
+        KeeperMessage::Have(_) => "keeper-have",
+        KeeperMessage::Entries(_) => "keeper-entries",
+        KeeperMessage::Held { .. } => "keeper-held-",
+        KeeperMessage::Evidence(_) => "keeper-evidence",
+        KeeperMessage::Promise(_) => "keeper-promise",
+        KeeperMessage::Verdict(_) => "keeper-verdict-",
+    }
 }
 
 fn rulings() -> Vec<(&'static str, Ruling)> {
@@ -130,6 +198,7 @@ fn commands() -> Vec<(&'static str, Command)> {
         ("accept", Command::Accept { from: name("alice"), key }),
         ("decline", Command::Decline { from: name("alice") }),
         ("leave", Command::Leave { match_id: MATCH }),
+        ("take-seat", Command::TakeSeat { match_id: MATCH, key }),
     ]
 }
 
@@ -138,15 +207,14 @@ pub(super) fn to_server() -> Vec<(String, ToServer)> {
     let signature = Signature([7; 64]);
     let seen = (Boot { number: 3, nonce: 0x0102_0304_0506_0708 }, Lsn(70_000));
     let mut all: Vec<(String, ToServer)> = vec![
-        ("hello".to_owned(), ToServer::Hello(Hello { min: 1, max: 1, run: Run(0x1122_3344_5566_7788) })),
+        ("hello".to_owned(), ToServer::Hello(Hello { min: 2, max: 2, run: Run(0x1122_3344_5566_7788) })),
         ("resume".to_owned(), ToServer::Resume(ResumeRequest { session: SESSION, signature, seen })),
         ("ping".to_owned(), ToServer::Ping(300)),
         ("pong".to_owned(), ToServer::Pong(u32::MAX)),
-        ("have".to_owned(), ToServer::Have(have())),
-        ("entries".to_owned(), ToServer::Entries(some_entries())),
-        ("held".to_owned(), ToServer::Held(held(&seat_key(Seat::X)))),
-        ("evidence".to_owned(), ToServer::Evidence(proofs())),
+        ("candidates".to_owned(), ToServer::Candidates(candidates())),
+        ("candidates-none".to_owned(), ToServer::Candidates(Vec::new())),
     ];
+    all.extend(keepers().into_iter().map(|(name, message)| (name, ToServer::Keeper(message))));
     for (name, command) in commands() {
         all.push((format!("request-{name}"), ToServer::Request { seq: RequestSeq(200), command }));
     }
@@ -164,10 +232,8 @@ pub(super) const fn kind_to_server(message: &ToServer) -> &'static str {
         ToServer::Request { .. } => "request-",
         ToServer::Ping(_) => "ping",
         ToServer::Pong(_) => "pong",
-        ToServer::Have(_) => "have",
-        ToServer::Entries(_) => "entries",
-        ToServer::Held(_) => "held",
-        ToServer::Evidence(_) => "evidence",
+        ToServer::Keeper(message) => kind_of_keeper(message),
+        ToServer::Candidates(_) => "candidates",
         ToServer::Stored { .. } => "stored-",
     }
 }
@@ -187,17 +253,36 @@ pub(super) const fn kind_to_client(message: &ToClient) -> &'static str {
         ToClient::Matched(_) => "matched",
         ToClient::Suspended { .. } => "suspended",
         ToClient::Opponent { .. } => "opponent",
-        ToClient::Have(_) => "have",
-        ToClient::Entries(_) => "entries",
-        ToClient::Held { .. } => "held-",
-        ToClient::Evidence(_) => "evidence",
+        ToClient::Keeper(message) => kind_of_keeper(message),
         ToClient::EntryRefused { .. } => "entry-refused",
-        ToClient::Verdict(_) => "verdict-",
         ToClient::Restarting { .. } => "restarting",
         ToClient::Closing { .. } => "closing-",
         ToClient::Unsupported { .. } => "unsupported",
         ToClient::Offered { .. } => "offered",
+        ToClient::PromiseWanted { .. } => "promise-wanted",
+        ToClient::Peer { .. } => "peer",
     }
+}
+
+/// As [`kind_to_server`].
+pub(super) const fn kind_to_peer(message: &ToPeer) -> &'static str {
+    match message {
+        ToPeer::Echo(_) => "echo",
+        ToPeer::Echoed(_) => "echoed",
+        ToPeer::Use => "use",
+        ToPeer::Keeper(message) => kind_of_keeper(message),
+    }
+}
+
+/// From one client to the other.
+pub(super) fn to_peer() -> Vec<(String, ToPeer)> {
+    let mut all = vec![
+        ("echo".to_owned(), ToPeer::Echo(300)),
+        ("echoed".to_owned(), ToPeer::Echoed(u32::MAX)),
+        ("use".to_owned(), ToPeer::Use),
+    ];
+    all.extend(keepers().into_iter().map(|(name, message)| (name, ToPeer::Keeper(message))));
+    all
 }
 
 fn refusals() -> Vec<Refusal> {
@@ -237,12 +322,7 @@ fn refusals() -> Vec<Refusal> {
 }
 
 fn match_view(active: bool) -> MatchView {
-    MatchView {
-        grant: Signed::by(&server_key(), &server(), grant(MATCH)),
-        names: [name("alice"), name("bob")],
-        active,
-        opponent_here: !active,
-    }
+    MatchView { grant: signed(grant(MATCH)), names: [name("alice"), name("bob")], active, opponent_here: !active }
 }
 
 fn invite(resume: Option<MatchId>) -> InviteView {
@@ -269,17 +349,18 @@ fn view() -> View {
         lsn: Lsn(70_000),
         invites: vec![invite(None), invite(Some(MATCH))],
         matches: vec![match_view(true)],
+        show_all: true,
     }
 }
 
 /// From the server.
 pub(super) fn to_client() -> Vec<(String, ToClient)> {
     let proof = Signed::by(&server_key(), &server(), Proof { exporter: [9; 32] }).signature;
-    let welcome = Welcome { version: 1, key: server_key().public(), proof, nonce: [8; 16] };
+    let welcome = Welcome { version: 2, key: server_key().public(), proof, nonce: [8; 16] };
     let (match_id, seq) = (MATCH, RequestSeq(200));
     let plain = [
         ("welcome", ToClient::Welcome(welcome)),
-        ("upgrade-required", ToClient::UpgradeRequired { min: 1, max: 1 }),
+        ("upgrade-required", ToClient::UpgradeRequired { min: 2, max: 2 }),
         ("live", ToClient::Live(Box::new(view()))),
         ("resume-refused", ToClient::ResumeRefused(Refusal::SessionEnded)),
         ("ping", ToClient::Ping(300)),
@@ -288,15 +369,11 @@ pub(super) fn to_client() -> Vec<(String, ToClient)> {
         ("matched", ToClient::Matched(Box::new(match_view(false)))),
         ("suspended", ToClient::Suspended { match_id, by: name("bob") }),
         ("opponent", ToClient::Opponent { match_id, here: true }),
-        ("have", ToClient::Have(have())),
-        ("entries", ToClient::Entries(some_entries())),
-        ("held-server", ToClient::Held { keeper: Keeper::Server, held: held(&server_key()) }),
-        ("held-x", ToClient::Held { keeper: Keeper::Player(Seat::X), held: held(&seat_key(Seat::X)) }),
-        ("held-o", ToClient::Held { keeper: Keeper::Player(Seat::O), held: held(&seat_key(Seat::O)) }),
-        ("evidence", ToClient::Evidence(proofs())),
         ("restarting", ToClient::Restarting { eta_ms: 1_000 }),
         ("unsupported", ToClient::Unsupported { kind: 99 }),
         ("offered", ToClient::Offered { match_id }),
+        ("promise-wanted", ToClient::PromiseWanted { match_id, epoch: 2 }),
+        ("peer", ToClient::Peer { match_id, candidates: candidates() }),
     ];
     let mut all: Vec<(String, ToClient)> =
         plain.into_iter().map(|(name, message)| (name.to_owned(), message)).collect();
@@ -308,9 +385,7 @@ pub(super) fn to_client() -> Vec<(String, ToClient)> {
     }
     let cell_taken = ToClient::EntryRefused { match_id, ply: 2, refusal: Refusal::CellTaken };
     all.push(("entry-refused".to_owned(), cell_taken));
-    for (name, ruling) in rulings() {
-        all.push((format!("verdict-{name}"), ToClient::Verdict(verdict(ruling))));
-    }
+    all.extend(keepers().into_iter().map(|(name, message)| (name, ToClient::Keeper(message))));
     let ends = [InviteEnd::Declined, InviteEnd::Expired, InviteEnd::Busy, InviteEnd::Gone];
     for why in ends {
         all.push((format!("invite-closed-{why:?}"), ToClient::InviteClosed { with: name("bob"), why }));

@@ -1,4 +1,4 @@
-//! The files of a small state directory of format version 1, and the value they must recover to.
+//! The files of a small state directory of format version 2, and the value they must recover to.
 
 use std::fs;
 use std::path::Path;
@@ -10,19 +10,21 @@ use rejoin::model::games::{GameSpec, Outcome, Seat};
 use rejoin::model::id::{Boot, InviteId, Lsn, MatchId, Name, RequestSeq, Run, SessionId};
 use rejoin::model::password::PasswordHash;
 use rejoin::model::replay::Replay;
-use rejoin::model::sign::Signed;
+use rejoin::model::sign::{Signed, Verified};
 use rejoin::model::state::State;
 use rejoin::model::statement::{Entry, Ruling};
 use rejoin::model::time::{UptimeMs, WallMs};
-use rejoin::store::{Disk, HostDisk, LOCK, Settings, Snapshotter, check, read_archive, recover};
+use rejoin::store::{Disk, HostDisk, LOCK, Settings, Snapshotter, StoreError, check, read_archive, recover};
 use tempfile::TempDir;
 
 use super::samples::{self, MATCH, SESSION, USERS, foul, name, seat_key, server};
 use super::{golden, writes_golden};
 
-const DIR: &str = "state-v1";
+const DIR: &str = "state-v2";
 const SECOND: MatchId = MatchId([0x2d; 16]);
 const THIRD: MatchId = MatchId([0x3d; 16]);
+const FOURTH: MatchId = MatchId([0x44; 16]);
+const FIFTH: MatchId = MatchId([0x55; 16]);
 const AT: WallMs = WallMs(1_700_000_000_000);
 
 fn settings() -> Settings {
@@ -92,7 +94,37 @@ fn batches() -> Vec<Vec<Fact>> {
     all.push(vec![Fact::PasswordChanged { user: USERS[0], password, keep: Some(SESSION) }]);
     all.push(vec![Fact::LoggedOut { session: SessionId([SESSION.0[0] + 1; 16]) }]);
     all.push(vec![invited(2, 0), Fact::InviteClosed { invite: InviteId([2; 16]) }, invited(3, 1)]);
+    all.extend(moved_seat().into_iter().map(|fact| vec![fact]));
+    all.extend(lost_state().into_iter().map(|fact| vec![fact]));
+    all.push(vec![invited(4, 1)]);
     all
+}
+
+/// A match in which O goes on with another device.
+fn moved_seat() -> Vec<Fact> {
+    let mut facts = match_of(FOURTH, &[[1, 1], [0, 0]]);
+    let mut chain = samples::chain(FOURTH, &[[1, 1], [0, 0]]);
+    let grant = samples::second_grant(&chain);
+    facts.push(Fact::SeatAsked { match_id: FOURTH, seat: Seat::O, key: grant.keys[1] });
+    facts.push(Fact::Regranted { grant: grant.clone() });
+    chain.regrant(&Verified::from_disk(samples::signed(grant))).unwrap();
+    for cell in [[2, 2], [0, 2]] {
+        samples::play(&mut chain, cell, samples::second_key);
+        facts.push(played(chain.entry(chain.plies() - 1).unwrap().into_signed()));
+    }
+    facts
+}
+
+/// State is found to be lost: one match is heard of from both, one is taken and waits, and the oldest, long filed away,
+/// is found to have been won by a cheat.
+fn lost_state() -> Vec<Fact> {
+    let mut facts = vec![Fact::StateLost { at: AT }, Fact::Heard { match_id: FOURTH }];
+    facts.push(Fact::SeatAsked { match_id: FOURTH, seat: Seat::X, key: samples::device_key(7).public() });
+    facts.push(Fact::MatchTaken { grant: samples::grant(FIFTH) });
+    facts.extend(samples::entries(FIFTH, &[[2, 0]]).into_iter().map(played));
+    let ruling = Ruling::Foul { by: Seat::X };
+    facts.push(Fact::Corrected { match_id: MATCH, foul: Box::new(foul()), ruling, credit: [0, 2] });
+    facts
 }
 
 /// The state after all of it.
@@ -132,7 +164,7 @@ fn copy(from: &Path) -> TempDir {
 }
 
 #[test]
-fn state_files_of_version_1_recover_to_what_was_written() {
+fn state_files_of_version_2_recover_to_what_was_written() {
     if writes_golden() {
         write(&golden(DIR));
     }
@@ -162,13 +194,18 @@ fn state_files_of_version_1_recover_to_what_was_written() {
 fn assert_as_people_know_it(state: &State) {
     let leaders: Vec<(&str, u32, u32, u32)> =
         state.leaders().map(|of| (of.name.as_str(), of.points(), of.tally.wins, of.tally.losses)).collect();
-    assert_eq!(leaders, [("bob", 12, 1, 1), ("alice", 2, 1, 1)]);
+    assert_eq!(leaders, [("bob", 14, 2, 0), ("alice", 0, 0, 2)]);
     assert_eq!(state.head().uptime, UptimeMs(3_600_000));
     let open: Vec<MatchId> = state.games().map(|of| of.grant().match_id).collect();
-    assert_eq!(open, [SECOND]);
+    assert_eq!(open, [SECOND, FOURTH, FIFTH]);
+    let moved = state.game(FOURTH).unwrap();
+    assert_eq!((moved.evidence.chain.grants().len(), moved.evidence.chain.plies(), moved.recovering), (2, 4, false));
+    assert_eq!(moved.asked, [Some(samples::device_key(7).public()), None]);
+    assert!(state.game(FIFTH).unwrap().recovering && state.lost().is_some());
+    assert_eq!(state.proven(MATCH).unwrap().fouls, [foul()]);
     let verdicts: Vec<(MatchId, Ruling)> = state.verdicts().map(|of| (of.match_id, of.ruling)).collect();
-    let won = Ruling::Board { outcome: Outcome::Win(Seat::X) };
-    assert_eq!(verdicts, [(SECOND, Ruling::Foul { by: Seat::X }), (MATCH, won)]);
+    let cheated = Ruling::Foul { by: Seat::X };
+    assert_eq!(verdicts, [(SECOND, cheated), (MATCH, cheated)], "one of them was corrected");
     assert_eq!(
         state.named(&Name::new("ALICE").unwrap().key()).unwrap().password.expose().rsplit('$').next(),
         Some("again")
@@ -182,8 +219,33 @@ fn every_kind_of_fact_is_in_the_files() {
     let mut kinds: Vec<u8> = batches().iter().flatten().map(|fact| postcard::to_allocvec(fact).unwrap()[0]).collect();
     kinds.sort_unstable();
     kinds.dedup();
-    assert_eq!(kinds, (0..=17).collect::<Vec<u8>>());
+    assert_eq!(kinds, (0..=23).collect::<Vec<u8>>());
     // The last kind there is: when one is added after it, a sample belongs here, in a directory of its own.
-    let answered = Fact::Answered { session: SESSION, run: Run(1), seq: RequestSeq(1) };
-    assert_eq!(postcard::to_allocvec(&answered).unwrap()[0], 17);
+    let (ruling, credit) = (Ruling::Void, [0, 0]);
+    let corrected = Fact::Corrected { match_id: MATCH, foul: Box::new(foul()), ruling, credit };
+    assert_eq!(postcard::to_allocvec(&corrected).unwrap()[0], 23);
+    let mut pieces: Vec<u8> = expected().pieces().map(|piece| postcard::to_allocvec(&piece).unwrap()[0]).collect();
+    pieces.dedup();
+    assert_eq!(pieces, (0..=7).collect::<Vec<u8>>());
+}
+
+/// What nobody uses any more is named with the program that reads it, and left as it is.
+#[test]
+fn state_files_of_version_1_are_refused_with_what_reads_them() {
+    let dir = copy(&golden(DIR));
+    let journal = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path());
+    for path in journal {
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[8..12].copy_from_slice(&[1, 0, 0xfe, 0xff]);
+        fs::write(&path, bytes).unwrap();
+    }
+    let before: Vec<Vec<u8>> =
+        fs::read_dir(dir.path()).unwrap().map(|e| fs::read(e.unwrap().path()).unwrap()).collect();
+    let disk: Arc<dyn Disk> = Arc::new(HostDisk);
+    let error = recover::<State>(&disk, dir.path(), &settings()).err().unwrap();
+    assert!(matches!(error, StoreError::OlderFormat { version: 1, .. }), "{error}");
+    assert!(error.to_string().contains("rejoin 0.1"), "{error}");
+    fs::remove_file(dir.path().join(LOCK)).unwrap();
+    let after: Vec<Vec<u8>> = fs::read_dir(dir.path()).unwrap().map(|e| fs::read(e.unwrap().path()).unwrap()).collect();
+    assert_eq!(after, before);
 }

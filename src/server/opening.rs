@@ -1,0 +1,68 @@
+//! The start: whether the state is older than the keys have seen, and what must be on disk before anybody is served.
+//!
+//! ```text
+//!  Booted (and StateLost) in the journal ──> boot file written, marker of the restore gone ──> connections are taken
+//! ```
+//!
+//! A crash between any two of them finds the loss again, which does no harm.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use tracing::warn;
+
+use crate::model::id::{Boot, Lsn};
+use crate::net::boot_file;
+use crate::ops::event;
+use crate::store::{Disk, RESTORED};
+
+/// What is still to be done before connections are taken.
+pub(super) struct Opening {
+    /// Whether the state was lost or restored.
+    pub(super) lost: bool,
+    /// The fact that must be on disk first.
+    pub(super) after: Lsn,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) state: PathBuf,
+    pub(super) certs: PathBuf,
+    pub(super) boot: Boot,
+    pub(super) serve: oneshot::Sender<()>,
+}
+
+/// Whether a state whose newest run is `newest` is older than the keys have seen, or was put back from a copy.
+pub(super) fn is_lost(disk: &dyn Disk, state: &Path, certs: &Path, newest: Boot) -> bool {
+    let restored = disk.read(&state.join(RESTORED)).is_ok();
+    let older = match boot_file::read(certs) {
+        Ok(None) => false,
+        Ok(Some(seen)) => seen.number > newest.number || (seen.number == newest.number && seen != newest),
+        Err(error) => {
+            warn!(event = event::STATE_NOTE, %error, "what the keys have seen cannot be read: taken as a loss of state");
+            true
+        }
+    };
+    restored || older
+}
+
+impl Opening {
+    /// The run is in the journal. Blocks on the disk; nobody is served yet.
+    pub(super) fn finish(self) {
+        if let Err(error) = boot_file::write(&self.certs, self.boot) {
+            warn!(
+                event = event::STATE_NOTE,
+                %error,
+                "the keys cannot note this run: should state be lost, only the clients will tell"
+            );
+        }
+        let marker = self.state.join(RESTORED);
+        match self.disk.remove(&marker).and_then(|()| self.disk.sync_dir(&self.state)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                warn!(event = event::STATE_NOTE, %error, "{} cannot be removed", marker.display());
+            }
+            Ok(()) | Err(_) => {}
+        }
+        // The listener may be gone already.
+        let _ = self.serve.send(());
+    }
+}
