@@ -235,8 +235,8 @@ async fn an_address_that_is_offered_leads_to_the_listener() {
     let route = HostNet.dial(here).await.unwrap().local.ip();
     listener.accept().await.unwrap();
     let offered = candidates(&HostNet.interfaces().unwrap(), Some(route), port);
-    assert_eq!(offered, [here]);
-    for addr in offered {
+    assert_eq!(offered[0], here);
+    for addr in offered.into_iter().filter(SocketAddr::is_ipv4) {
         let ((_, from), dialed) = tokio::try_join!(listener.accept(), HostNet.dial(addr)).unwrap();
         assert_eq!(from, dialed.local);
     }

@@ -9,7 +9,7 @@ use rejoin::ops::host::HostClock;
 use super::PATIENCE;
 
 /// The lines of a process, in order.
-pub(super) struct Heard<T> {
+pub(crate) struct Heard<T> {
     lines: Receiver<T>,
     kept: Vec<T>,
     /// Where [`until`](Self::until) begins to look.
@@ -17,34 +17,34 @@ pub(super) struct Heard<T> {
 }
 
 impl<T: Debug> Heard<T> {
-    pub(super) const fn new(lines: Receiver<T>) -> Self {
+    pub(crate) const fn new(lines: Receiver<T>) -> Self {
         Self { lines, kept: Vec::new(), start: 0 }
     }
 
     /// Looks only at what comes after this.
-    pub(super) fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.start = self.count();
     }
 
     /// How many lines have come.
-    pub(super) fn count(&mut self) -> usize {
+    pub(crate) fn count(&mut self) -> usize {
         self.kept.extend(self.lines.try_iter());
         self.kept.len()
     }
 
     /// What has come since the last [`forget`](Self::forget).
-    pub(super) fn since(&mut self) -> &[T] {
+    pub(crate) fn since(&mut self) -> &[T] {
         self.count();
         &self.kept[self.start..]
     }
 
     /// Waits for a line that came since the last [`forget`](Self::forget), or is still to come.
-    pub(super) fn until<R>(&mut self, what: &str, wanted: impl Fn(&T) -> Option<R>) -> R {
+    pub(crate) fn until<R>(&mut self, what: &str, wanted: impl Fn(&T) -> Option<R>) -> R {
         self.until_from(self.start, what, wanted)
     }
 
     /// As [`until`](Self::until), from the line of this number on.
-    pub(super) fn until_from<R>(&mut self, from: usize, what: &str, wanted: impl Fn(&T) -> Option<R>) -> R {
+    pub(crate) fn until_from<R>(&mut self, from: usize, what: &str, wanted: impl Fn(&T) -> Option<R>) -> R {
         let clock = HostClock::start();
         let end = clock.now() + PATIENCE;
         let mut next = from;
@@ -61,7 +61,7 @@ impl<T: Debug> Heard<T> {
     }
 
     /// Everything a process has said, when it has ended.
-    pub(super) fn finish(&mut self) -> &[T] {
+    pub(crate) fn finish(&mut self) -> &[T] {
         self.kept.extend(self.lines.iter());
         &self.kept
     }

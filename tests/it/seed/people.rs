@@ -13,23 +13,23 @@ use super::heard::Heard;
 use super::server::{Server, program};
 
 /// Everybody's password unless a test is about passwords.
-pub(super) const PASSWORD: &str = "correct-horse";
+pub(crate) const PASSWORD: &str = "correct-horse";
 /// A game of tic-tac-toe that X wins with the fifth move.
-pub(super) const X_WINS: [(u16, u16); 5] = [(1, 1), (2, 1), (1, 2), (2, 2), (1, 3)];
+pub(crate) const X_WINS: [(u16, u16); 5] = [(1, 1), (2, 1), (1, 2), (2, 2), (1, 3)];
 
 /// A client's process. It ends with the test, also when that fails.
-pub(super) struct Player {
-    pub(super) name: String,
+pub(crate) struct Player {
+    pub(crate) name: String,
     child: Child,
     input: Option<ChildStdin>,
-    pub(super) heard: Heard<Value>,
+    pub(crate) heard: Heard<Value>,
     address: String,
-    pub(super) state: PathBuf,
+    pub(crate) state: PathBuf,
 }
 
 impl Player {
     /// A new player, with an account and logged in.
-    pub(super) fn join(server: &Server, name: &str) -> Self {
+    pub(crate) fn join(server: &Server, name: &str) -> Self {
         let mut player = Self::open(server, name);
         player.done(&format!("adduser {name} {PASSWORD}"));
         player.done(&format!("login {name} {PASSWORD}"));
@@ -37,14 +37,14 @@ impl Player {
     }
 
     /// A client that has reached the server, with files of its own.
-    pub(super) fn open(server: &Server, device: &str) -> Self {
+    pub(crate) fn open(server: &Server, device: &str) -> Self {
         let mut player = Self::start(device, server.address(), server.dir.join("clients").join(device));
         player.live();
         player
     }
 
     /// The program as it starts.
-    pub(super) fn start(name: &str, address: String, state: PathBuf) -> Self {
+    pub(crate) fn start(name: &str, address: String, state: PathBuf) -> Self {
         std::fs::create_dir_all(&state).unwrap();
         let mut command = program();
         command.args(["play", "--json", "--server", &address, "--state"]).arg(&state).current_dir(&state);
@@ -62,13 +62,13 @@ impl Player {
     }
 
     /// Types a line.
-    pub(super) fn say(&mut self, line: &str) {
+    pub(crate) fn say(&mut self, line: &str) {
         let input = self.input.as_mut().expect("it is closed only at the end");
         writeln!(input, "{line}").unwrap_or_else(|error| panic!("{} cannot be told {line:?}: {error}", self.name));
     }
 
     /// Types a line and waits for what came of it.
-    pub(super) fn ask(&mut self, line: &str) -> Value {
+    pub(crate) fn ask(&mut self, line: &str) -> Value {
         let from = self.heard.count();
         self.say(line);
         let word = line.split_whitespace().next().unwrap();
@@ -76,14 +76,14 @@ impl Player {
     }
 
     /// Types a line that must do what it says.
-    pub(super) fn done(&mut self, line: &str) -> Value {
+    pub(crate) fn done(&mut self, line: &str) -> Value {
         let reply = self.ask(line);
         assert_eq!(reply["ok"], true, "{}: {line}: {reply}", self.name);
         reply
     }
 
     /// Types a line that must be refused; the stable word.
-    pub(super) fn refused(&mut self, line: &str) -> String {
+    pub(crate) fn refused(&mut self, line: &str) -> String {
         let reply = self.ask(line);
         assert_eq!(reply["ok"], false, "{}: {line}: {reply}", self.name);
         let sentence = reply["message"].as_str().expect("with a sentence");
@@ -92,63 +92,63 @@ impl Player {
     }
 
     /// Waits for an event whose fields are these.
-    pub(super) fn until(&mut self, fields: &[(&str, Value)]) -> Value {
+    pub(crate) fn until(&mut self, fields: &[(&str, Value)]) -> Value {
         let fits = |event: &Value| fields.iter().all(|(name, value)| event[name] == *value).then(|| event.clone());
         self.heard.until(&format!("{}: {fields:?}", self.name), fits)
     }
 
-    pub(super) fn link(&mut self, state: &str) -> Value {
+    pub(crate) fn link(&mut self, state: &str) -> Value {
         self.until(&[("event", "link".into()), ("state", state.into())])
     }
 
-    pub(super) fn live(&mut self) -> Value {
+    pub(crate) fn live(&mut self) -> Value {
         self.link("live")
     }
 
-    pub(super) fn opponent(&mut self, state: &str) {
+    pub(crate) fn opponent(&mut self, state: &str) {
         self.until(&[("event", "opponent".into()), ("state", state.into())]);
     }
 
     /// What `list` says of each.
-    pub(super) fn list(&mut self) -> Vec<(String, String)> {
+    pub(crate) fn list(&mut self) -> Vec<(String, String)> {
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let reply = self.done("list");
         reply["users"].as_array().unwrap().iter().map(|row| (text(&row["name"]), text(&row["state"]))).collect()
     }
 
     /// What `list` says of one.
-    pub(super) fn state_of(&mut self, name: &str) -> Option<String> {
+    pub(crate) fn state_of(&mut self, name: &str) -> Option<String> {
         self.list().into_iter().find(|(known, _)| known == name).map(|(_, state)| state)
     }
 
     /// Points, wins, draws and losses in `leaders`.
-    pub(super) fn score_of(&mut self, name: &str) -> [u64; 4] {
+    pub(crate) fn score_of(&mut self, name: &str) -> [u64; 4] {
         let reply = self.done("leaders");
         let row = reply["rows"].as_array().unwrap().iter().find(|row| row["name"] == name).expect("everybody is there");
         ["points", "wins", "draws", "losses"].map(|column| row[column].as_u64().unwrap())
     }
 
-    pub(super) fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill_process(self.pid(), signal).unwrap();
     }
 
-    pub(super) fn pid(&self) -> Pid {
+    pub(crate) fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
 
     /// Kills it with SIGKILL and waits until it is gone.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// Starts the program again with the same files.
-    pub(super) fn start_again(&mut self) {
+    pub(crate) fn start_again(&mut self) {
         *self = Self::start(&self.name, self.address.clone(), self.state.clone());
     }
 
     /// Closes the input: the program must end well, with nothing to complain about.
-    pub(super) fn leave(mut self) {
+    pub(crate) fn leave(mut self) {
         self.input = None;
         let status = self.child.wait().unwrap();
         let errors = std::fs::read_to_string(self.state.join("errors")).unwrap();
@@ -164,21 +164,21 @@ impl Drop for Player {
 }
 
 /// Two players in a match.
-pub(super) struct Pair {
+pub(crate) struct Pair {
     /// X and O.
-    pub(super) seats: [Player; 2],
-    pub(super) match_id: String,
-    pub(super) plies: u16,
+    pub(crate) seats: [Player; 2],
+    pub(crate) match_id: String,
+    pub(crate) plies: u16,
 }
 
 impl Pair {
     /// Alice invites bob, and he accepts.
-    pub(super) fn join(server: &Server) -> Self {
+    pub(crate) fn join(server: &Server) -> Self {
         Self::seated(Player::join(server, "alice"), Player::join(server, "bob"), "begin bob")
     }
 
     /// One invites with these words, and the other accepts.
-    pub(super) fn seated(mut one: Player, mut other: Player, words: &str) -> Self {
+    pub(crate) fn seated(mut one: Player, mut other: Player, words: &str) -> Self {
         one.heard.forget();
         other.heard.forget();
         one.done(words);
@@ -196,7 +196,7 @@ impl Pair {
     }
 
     /// Plays moves, each seen on both boards before the next.
-    pub(super) fn play(&mut self, moves: &[(u16, u16)]) {
+    pub(crate) fn play(&mut self, moves: &[(u16, u16)]) {
         for &(row, col) in moves {
             let mover = &mut self.seats[usize::from(self.plies % 2)];
             mover.done(&format!("send {row} {col}"));
@@ -206,7 +206,7 @@ impl Pair {
     }
 
     /// Waits until both see the board as it is.
-    pub(super) fn see_board(&mut self) {
+    pub(crate) fn see_board(&mut self) {
         let (match_id, plies) = (self.match_id.as_str(), self.plies);
         let fields = [("event", "board".into()), ("match", match_id.into()), ("ply", plies.into())];
         let [x, o] = self.seats.each_mut().map(|player| player.until(&fields));
@@ -214,7 +214,7 @@ impl Pair {
     }
 
     /// Waits until the verdict is recorded; how it is for X and for O, and why.
-    pub(super) fn result(&mut self) -> [(String, String); 2] {
+    pub(crate) fn result(&mut self) -> [(String, String); 2] {
         let fields = [("event", "result".into()), ("match", self.match_id.as_str().into()), ("recorded", true.into())];
         self.seats.each_mut().map(|player| {
             let result = player.until(&fields);
@@ -226,39 +226,39 @@ impl Pair {
     }
 
     /// That X has won on the board, for both.
-    pub(super) fn x_has_won(&mut self) {
+    pub(crate) fn x_has_won(&mut self) {
         assert_eq!(self.result(), [says("win", "board"), says("loss", "board")]);
     }
 
     /// Types `forget` for both: what follows is news.
-    pub(super) fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.seats.iter_mut().for_each(|player| player.heard.forget());
     }
 
     /// Waits until both have a link again.
-    pub(super) fn both_live(&mut self) {
+    pub(crate) fn both_live(&mut self) {
         self.seats.iter_mut().for_each(|player| drop(player.live()));
     }
 
     /// The seat of a player, and the other's.
-    pub(super) fn of(&mut self, name: &str) -> [&mut Player; 2] {
+    pub(crate) fn of(&mut self, name: &str) -> [&mut Player; 2] {
         let [x, o] = &mut self.seats;
         if x.name == name { [x, o] } else { [o, x] }
     }
 
     /// Both programs end well.
-    pub(super) fn leave(self) {
+    pub(crate) fn leave(self) {
         self.seats.into_iter().for_each(Player::leave);
     }
 }
 
 /// An outcome and its reason.
-pub(super) fn says(outcome: &str, why: &str) -> (String, String) {
+pub(crate) fn says(outcome: &str, why: &str) -> (String, String) {
     (outcome.to_owned(), why.to_owned())
 }
 
 /// A new place for a server and its clients.
-pub(super) fn home() -> tempfile::TempDir {
+pub(crate) fn home() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
 }
 

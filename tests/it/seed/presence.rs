@@ -29,15 +29,15 @@ fn d12_a_dead_player_is_away_within_the_heartbeat_limit_and_cannot_be_invited() 
     // Alive, and silent: only the heartbeat can tell.
     bob.signal(Signal::STOP);
     away_in_time(alice);
-    assert_eq!(carol.state_of("bob").as_deref(), Some("away"));
+    server_sees(&mut carol, "bob", "away");
     alice.heard.forget();
     bob.signal(Signal::CONT);
     alice.opponent("here");
-    assert_eq!(carol.state_of("bob").as_deref(), Some("busy"));
+    server_sees(&mut carol, "bob", "busy");
     alice.heard.forget();
     bob.kill();
     away_in_time(alice);
-    assert_eq!(carol.state_of("bob").as_deref(), Some("away"));
+    server_sees(&mut carol, "bob", "away");
     assert_eq!(carol.refused("begin bob"), "opponent-busy");
     alice.done("leave");
     assert_eq!(carol.refused("begin bob"), "opponent-offline");

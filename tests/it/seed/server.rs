@@ -13,22 +13,22 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::heard::Heard;
 
 /// A server, its output and its log.
-pub(super) struct Server {
+pub(crate) struct Server {
     child: Child,
     /// Standard output and standard error.
-    pub(super) heard: Heard<String>,
-    pub(super) addr: SocketAddr,
-    pub(super) dir: PathBuf,
+    pub(crate) heard: Heard<String>,
+    pub(crate) addr: SocketAddr,
+    pub(crate) dir: PathBuf,
 }
 
 impl Server {
     /// Starts one with its files in `dir`, on a free port of this machine.
-    pub(super) fn start(dir: &Path) -> Self {
+    pub(crate) fn start(dir: &Path) -> Self {
         Self::start_on(dir, SocketAddr::from(([127, 0, 0, 1], 0)), &[])
     }
 
     /// As [`start`](Self::start), with a small parent that holds the socket.
-    pub(super) fn supervised(dir: &Path) -> Self {
+    pub(crate) fn supervised(dir: &Path) -> Self {
         Self::start_on(dir, SocketAddr::from(([127, 0, 0, 1], 0)), &["--supervise"])
     }
 
@@ -46,7 +46,7 @@ impl Server {
     }
 
     /// Waits until it takes connections.
-    pub(super) fn ready(&mut self) {
+    pub(crate) fn ready(&mut self) {
         self.said("ready; ");
         let address = self.said("rejoin play --server ");
         let address = address.split_once("--server ").unwrap().1.split_once('#').unwrap().0;
@@ -54,13 +54,13 @@ impl Server {
     }
 
     /// Kills it with SIGKILL and waits until it is gone.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// Kills the worker of a supervised server with SIGKILL; wait for the next with [`ready`](Self::ready).
-    pub(super) fn kill_worker(&mut self) {
+    pub(crate) fn kill_worker(&mut self) {
         let worker = |line: &String| line.strip_suffix(" started")?.rsplit(' ').next()?.parse().ok();
         let pid = self.heard.until("the worker's process id", worker);
         self.heard.forget();
@@ -68,36 +68,36 @@ impl Server {
     }
 
     /// Asks it to stop and waits until it has, which it must have done well.
-    pub(super) fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
         let status = self.child.wait().unwrap();
         assert!(status.success(), "{status}");
     }
 
     /// Starts it again, by hand, on the port it had.
-    pub(super) fn start_again(&mut self) {
+    pub(crate) fn start_again(&mut self) {
         let had = self.addr;
         *self = Self::start_on(&self.dir, had, &[]);
         assert_eq!(self.addr, had, "it is found where it was");
     }
 
     /// Waits for a line with this text; the line.
-    pub(super) fn said(&mut self, text: &str) -> String {
+    pub(crate) fn said(&mut self, text: &str) -> String {
         self.logged(&[text])
     }
 
     /// Waits for a line that holds all of this; the line.
-    pub(super) fn logged(&mut self, parts: &[&str]) -> String {
+    pub(crate) fn logged(&mut self, parts: &[&str]) -> String {
         let holds = |line: &String| parts.iter().all(|part| line.contains(part)).then(|| line.clone());
         self.heard.until(&format!("{parts:?}"), holds)
     }
 
-    pub(super) fn id(&self) -> ServerId {
+    pub(crate) fn id(&self) -> ServerId {
         published_id(&self.dir.join("certs")).unwrap().expect("a server that is ready has published its id")
     }
 
     /// What a player types after `--server`.
-    pub(super) fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         format!("{}#{}", self.addr, self.id())
     }
 }
@@ -110,7 +110,7 @@ impl Drop for Server {
 }
 
 /// This program, with nothing of the environment that would change what it does.
-pub(super) fn program() -> Command {
+pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rejoin"));
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("REJOIN_")) {
         command.env_remove(name);
