@@ -3,6 +3,7 @@
 
 mod admin;
 mod client;
+mod direct;
 mod hostile;
 mod house;
 mod lost;

@@ -9,12 +9,12 @@ mod accounts;
 mod crowd;
 mod forgery;
 mod headline;
-mod heard;
+pub(crate) mod heard;
 mod outage;
-mod people;
+pub(crate) mod people;
 mod play;
 mod presence;
-mod server;
+pub(crate) mod server;
 
 use std::time::Duration;
 

@@ -36,6 +36,16 @@ impl Player {
         player
     }
 
+    /// As [`join`](Self::join), with its address kept from opponents.
+    pub(crate) fn join_privately(server: &Server, name: &str) -> Self {
+        let state = server.dir.join("clients").join(name);
+        let mut player = Self::start_with(name, server.address(), state, &["--direct", "off"]);
+        player.live();
+        player.done(&format!("adduser {name} {PASSWORD}"));
+        player.done(&format!("login {name} {PASSWORD}"));
+        player
+    }
+
     /// A client that has reached the server, with files of its own.
     pub(crate) fn open(server: &Server, device: &str) -> Self {
         let mut player = Self::start(device, server.address(), server.dir.join("clients").join(device));
@@ -45,9 +55,13 @@ impl Player {
 
     /// The program as it starts.
     pub(crate) fn start(name: &str, address: String, state: PathBuf) -> Self {
+        Self::start_with(name, address, state, &[])
+    }
+
+    fn start_with(name: &str, address: String, state: PathBuf, flags: &[&str]) -> Self {
         std::fs::create_dir_all(&state).unwrap();
         let mut command = program();
-        command.args(["play", "--json", "--server", &address, "--state"]).arg(&state).current_dir(&state);
+        command.args(["play", "--json", "--server", &address, "--state"]).arg(&state).args(flags).current_dir(&state);
         let errors = File::create(state.join("errors")).unwrap();
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(errors).spawn().unwrap();
         let said = BufReader::new(child.stdout.take().unwrap());
