@@ -22,7 +22,7 @@ use super::store::Store;
 use crate::model::client::event::{Event, LinkState, Reply, Status};
 use crate::model::client::player::{Effect, Input, Player};
 use crate::model::client::supervisor::DialId;
-use crate::model::key::{PublicKey, ServerId};
+use crate::model::key::ServerId;
 use crate::model::limits::OUTBOX_MAX;
 use crate::model::message::{ToClient, ToServer};
 use crate::model::time::Now;
@@ -66,7 +66,6 @@ pub fn start(config: Config, seams: Seams) -> Result<ClientHandle, ClientError> 
         player,
         store: Some(store),
         server: None,
-        server_key: None,
         dials: BTreeMap::new(),
         tell,
         ready: None,
@@ -91,7 +90,6 @@ struct Shell {
     store: Option<Store>,
     /// The one server whose files may be open here; set for good by the first that was found.
     server: Option<ServerId>,
-    server_key: Option<PublicKey>,
     dials: BTreeMap<DialId, Dial>,
     tell: mpsc::Sender<(DialId, News)>,
     /// Waits for the player to adopt it.
@@ -238,7 +236,7 @@ impl Shell {
             let why = "there is no match to export";
             return self.show(Event::Reply(Reply::refused("export", "no-match", why))).await;
         };
-        let document = export::document(table, self.server_key.as_ref());
+        let document = export::document(table);
         let path = path.unwrap_or_else(|| PathBuf::from(format!("match-{}.json", table.id())));
         let (disk, to) = (Arc::clone(&self.seams.disk), path.clone());
         let reply = match self.on_disk(move |_| export::write(&*disk, &to, &document)).await {

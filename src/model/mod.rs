@@ -4,6 +4,7 @@ pub mod backoff;
 pub mod bucket;
 pub mod client;
 pub mod decide;
+pub mod document;
 pub mod engine;
 pub mod event;
 pub mod evidence;

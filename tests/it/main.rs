@@ -16,4 +16,6 @@ mod seed;
 mod store;
 #[cfg(unix)]
 mod supervise;
+#[cfg(unix)]
+mod verify;
 mod wire;

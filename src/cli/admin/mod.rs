@@ -14,6 +14,7 @@ mod repair;
 mod restore;
 mod roll;
 mod users;
+mod verify;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -61,6 +62,8 @@ pub enum Command {
     Backup(backup::Backup),
     /// Put a copy back into an empty state directory.
     Restore(restore::Restore),
+    /// Check a match that a player has exported, with nothing but the server's id.
+    Verify(verify::Verify),
 }
 
 /// How a command ended: its exit code.
@@ -115,6 +118,7 @@ impl Admin {
             Command::Passwd(passwd) => passwd.run(self, desk),
             Command::Backup(backup) => backup.run(self, desk),
             Command::Restore(restore) => restore.run(self, desk),
+            Command::Verify(verify) => verify.run(desk),
         }
     }
 }

@@ -95,7 +95,6 @@ impl Shell {
                 self.open_recent(is).await?;
             }
         }
-        self.server_key = Some(ready.welcome.key);
         let (welcome, exporter) = (ready.welcome.clone(), ready.exporter);
         self.ready = Some((dial, ready));
         self.feed(Input::Ready { dial, welcome, exporter }).await

@@ -30,7 +30,7 @@ pub const COMMANDS: &[Usage] = &[
     usage("end", "", "resign, at once or when your turn comes"),
     usage("leave", "", "leave the match; it can be gone on with"),
     usage("rematch", "", "ask for another one"),
-    usage("export", "[FILE]", "write the match and its signatures to a file"),
+    usage("export", "[FILE]", "write the match to a file for `rejoin admin verify`"),
     usage("status", "", "the link, the path, and how far the moves have come"),
     usage("help", "", "this"),
     usage("exit", "", "leave; your session stays"),

@@ -19,7 +19,7 @@ impl Table {
             KeeperMessage::Have(have) => self.on_have(&have, at),
             KeeperMessage::Entries(Entries { grants, entries, .. }) => self.on_entries(grants, entries, at),
             KeeperMessage::Held { keeper, held } => self.on_held(keeper, held),
-            KeeperMessage::Evidence(Proofs { grants, fouls, .. }) => self.on_proofs(&grants, fouls),
+            KeeperMessage::Evidence(Proofs { fouls, .. }) => self.on_proofs(fouls),
             KeeperMessage::Verdict(verdict) => self.on_verdict(verdict),
             // For the server alone.
             KeeperMessage::Promise(_) => Vec::new(),
@@ -110,12 +110,11 @@ impl Table {
         known.or_else(new)
     }
 
-    /// Proofs of fouls.
-    fn on_proofs(&mut self, grants: &[Signed<Grant>], fouls: Vec<Foul>) -> Vec<Effect> {
-        let Some(grants) = self.granted(grants.to_vec()) else { return Vec::new() };
+    /// Proofs of fouls, in epochs whose grants are held here.
+    fn on_proofs(&mut self, fouls: Vec<Foul>) -> Vec<Effect> {
         let mut merge = self.evidence.merge(&[], &[]);
         let good = |foul: &Foul| {
-            let signed = |entry: &Signed<Entry>| self.authentic(entry.clone(), &grants).is_some();
+            let signed = |entry: &Signed<Entry>| self.authentic(entry.clone(), &[]).is_some();
             foul.first.body.match_id == self.id()
                 && Evidence::proves(foul)
                 && signed(&foul.first)

@@ -248,6 +248,12 @@ impl Table {
         self.verdict.as_ref()
     }
 
+    /// What the server has said last, also where evidence for it is missing here.
+    #[must_use]
+    pub fn told_verdict(&self) -> Option<&Signed<Verdict>> {
+        self.untold.as_ref().or(self.verdict.as_ref())
+    }
+
     /// The key of this seat, if it is here: what signs, and what the opponent's end of the direct path asks for.
     #[must_use]
     pub fn key(&self) -> Option<&SecretKey> {
