@@ -8,7 +8,7 @@ use super::games::GameSpec;
 use super::games::Seat;
 use super::id::{InviteId, MatchId, Name, RequestSeq, Run, SessionId, UserId};
 use super::key::{PublicKey, ServerId};
-use super::limits::{INVITES_OPEN_MAX, MATCHES_OPEN_MAX, PASSWORD_BYTES_MAX, PASSWORD_BYTES_MIN};
+use super::limits::{EPOCHS_MAX, INVITES_OPEN_MAX, MATCHES_OPEN_MAX, PASSWORD_BYTES_MAX, PASSWORD_BYTES_MIN};
 use super::password::{Password, PasswordHash};
 use super::refusal::Refusal;
 use super::sign::Verified;
@@ -236,13 +236,16 @@ fn settle(of: &Match, verdict: Option<Ruling>, points: Points) -> Option<Fact> {
 /// A player asks for a seat under another key; nothing if that is its key, or was asked for already.
 ///
 /// # Errors
-/// [`Refusal::GameOver`] if the match is decided.
+/// [`Refusal::GameOver`] if the match is decided, [`Refusal::TooManyDevices`] if it has moved too often.
 pub fn take_seat(of: &Match, seat: Seat, key: PublicKey) -> Result<Option<Fact>, Refusal> {
     if of.ruling.is_some() || of.evidence.verdict().is_some() {
         return Err(Refusal::GameOver);
     }
     let at = seat.index();
     let known = of.grant().keys[at] == key || of.asked[at] == Some(key);
+    if !known && of.evidence.chain.grants().len() >= EPOCHS_MAX {
+        return Err(Refusal::TooManyDevices);
+    }
     Ok((!known).then(|| Fact::SeatAsked { match_id: of.grant().match_id, seat, key }))
 }
 

@@ -91,6 +91,8 @@ pub const ENTRIES_PER_FRAME_MAX: usize = 200;
 pub const GAME_PARAMS_BYTES_MAX: usize = 64;
 /// Matches of one player that are not finished: beyond it no new one is begun.
 pub const MATCHES_OPEN_MAX: usize = 64;
+/// Grants of one match: beyond it no seat changes its key. Together with a frame's entries they fit a frame.
+pub const EPOCHS_MAX: usize = 64;
 /// Matches of one player that are open at the server, those included that it takes back after it has lost state.
 pub const MATCHES_TAKEN_MAX: usize = 1024;
 

@@ -109,6 +109,9 @@ pub enum Refusal {
     /// A request this server does not know.
     #[error("the server does not know that request")]
     Unsupported,
+    /// A match whose seats have changed their keys too often.
+    #[error("this match has changed devices too often; it goes on where it is")]
+    TooManyDevices,
 }
 
 impl Refusal {
@@ -153,6 +156,7 @@ impl Refusal {
             Self::DiskFull => "disk-full",
             Self::Restarting => "restarting",
             Self::Unsupported => "unsupported",
+            Self::TooManyDevices => "too-many-devices",
         }
     }
 }

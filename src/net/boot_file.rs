@@ -66,7 +66,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(read(dir.path()).unwrap(), None);
         write(dir.path(), SEEN).unwrap();
-        assert_eq!(fs::read_to_string(dir.path().join(BOOT)).unwrap(), "rejoin boot/1 7 0102030405060708 c1fc4c78\n");
+        assert_eq!(fs::read_to_string(dir.path().join(BOOT)).unwrap(), "rejoin boot/1 7 0102030405060708 c5bc6ad2\n");
         write(dir.path(), Boot { number: 8, nonce: u64::MAX }).unwrap();
         assert_eq!(read(dir.path()).unwrap(), Some(Boot { number: 8, nonce: u64::MAX }));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);

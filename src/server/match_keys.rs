@@ -1,12 +1,12 @@
 //! The keys by which a connection checks what its player sends, learned from what the engine sends to it.
 //!
-//! Invariant: bounded. Open matches are bounded by the engine, their epochs by a player's patience with changing
-//! devices and by [`EPOCHS_MAX`], decided ones by [`DECIDED_MAX`]: who comes later with one of those brings its grants.
+//! Invariant: bounded. Open matches are bounded by the engine, their epochs by [`EPOCHS_MAX`], decided ones by [`DECIDED_MAX`]: who comes later with one of those brings its grants.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::model::id::MatchId;
 use crate::model::key::PublicKey;
+use crate::model::limits::EPOCHS_MAX;
 use crate::model::statement::Grant;
 
 /// The keys of X and O in each epoch of each match that was shown on a connection.
@@ -19,8 +19,6 @@ pub(super) struct MatchKeys {
 
 /// Decided matches whose keys are remembered.
 const DECIDED_MAX: usize = 16;
-/// Epochs of one match whose keys are remembered; the oldest go first.
-const EPOCHS_MAX: usize = 64;
 
 impl MatchKeys {
     /// A new picture of all that is open.

@@ -142,9 +142,14 @@ async fn back(player: Player, server: &TestServer) -> Player {
 async fn shows(at: &mut Seated) {
     let (match_id, head) = (at.match_id(), at.chain.head());
     at.player.line.send(&ToServer::Keeper(KeeperMessage::Have(Have { match_id, epoch: 1, head }))).await;
-    let asked = |said: &ToClient| match said {
-        ToClient::Keeper(KeeperMessage::Have(have)) if have.match_id == match_id => Some(*have),
-        _ => None,
+    let asked = |said: &ToClient| {
+        if let ToClient::Keeper(KeeperMessage::Have(have)) = said
+            && have.match_id == match_id
+        {
+            Some(*have)
+        } else {
+            None
+        }
     };
     let have = at.player.line.wait("what the server holds", asked).await;
     if have.head == Base::NONE {

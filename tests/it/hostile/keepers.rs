@@ -101,7 +101,7 @@ async fn old_transcripts_after_the_verdict_change_nothing() {
         o.player.line.send(&entries_of(match_id, grants.clone(), entries)).await;
         assert_eq!(o.verdict().await, WON, "it is shown again");
     }
-    // A beginning that ends with O's resignation in place of the fourth move is the foul of O, and of nobody else.
+    // Nor does it if O has forgotten all.
     o.player.line.send(&ToServer::Keeper(KeeperMessage::Have(Have { match_id, epoch: 1, head: Base::NONE }))).await;
     assert_eq!(o.verdict().await, WON);
     assert_eq!(points(&mut o.player).await, before);
@@ -128,9 +128,8 @@ async fn a_foul_proved_when_all_is_filed_away_is_told_to_both() {
     let foul = Foul { first, second: other };
     o.player.line.send(&proofs_of(match_id, grants, vec![foul.clone()])).await;
     for at in [&mut *x, &mut *o] {
-        let proofs = |said: &ToClient| match said {
-            ToClient::Keeper(KeeperMessage::Evidence(proofs)) => Some(proofs.fouls.clone()),
-            _ => None,
+        let proofs = |said: &ToClient| {
+            if let ToClient::Keeper(KeeperMessage::Evidence(proofs)) = said { Some(proofs.fouls.clone()) } else { None }
         };
         assert_eq!(at.player.line.wait("the proof", proofs).await, std::slice::from_ref(&foul));
         assert_eq!(at.verdict().await, Ruling::Foul { by: Seat::X });

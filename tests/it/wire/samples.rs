@@ -318,6 +318,7 @@ fn refusals() -> Vec<Refusal> {
         Refusal::DiskFull,
         Refusal::Restarting,
         Refusal::Unsupported,
+        Refusal::TooManyDevices,
     ]
 }
 

@@ -10,8 +10,11 @@ use crate::model::fixture::{Players, entry_by, play};
 use crate::model::games::{Outcome, Seat};
 use crate::model::id::{Boot, ConnId, Lsn, MatchId, Name, RequestSeq, Run, SessionId};
 use crate::model::key::SecretKey;
-use crate::model::limits::MATCHES_TAKEN_MAX;
-use crate::model::message::{Command, Have, KeeperMessage, ResumeRequest, ToClient};
+use crate::model::limits::{
+    ACT_BYTES_MAX, ENTRIES_PER_FRAME_MAX, EPOCHS_MAX, FRAME_BYTES_MAX, GAME_PARAMS_BYTES_MAX, MATCHES_TAKEN_MAX,
+    PLIES_MAX,
+};
+use crate::model::message::{Command, Entries, Have, KeeperMessage, ResumeRequest, ToClient};
 use crate::model::password::PasswordHash;
 use crate::model::refusal::Refusal;
 use crate::model::replay::Replay;
@@ -34,6 +37,7 @@ struct Bench {
     sent: Vec<(ConnId, ToClient)>,
     log: Vec<Event>,
     facts: Vec<Fact>,
+    seq: u64,
 }
 
 impl Bench {
@@ -50,7 +54,7 @@ impl Bench {
         facts.iter().for_each(|fact| state.apply(fact).unwrap());
         let engine = Engine::new(Settings::default(), players.server, state, Lsn(facts.len() as u64), [0; 32]);
         let chain = Transcript::new(players.first()).unwrap();
-        let mut bench = Self { engine, players, chain, sent: Vec::new(), log: Vec::new(), facts: Vec::new() };
+        let mut bench = Self { engine, players, chain, sent: Vec::new(), log: Vec::new(), facts: Vec::new(), seq: 0 };
         bench.feed(Input::Booted(Boot { number: 1, nonce: 1 }));
         for (conn, user) in [(X, 1), (O, 2)] {
             bench.feed(Input::Opened { conn, ip: IpAddr::V4(Ipv4Addr::LOCALHOST), run: Run(conn.0) });
@@ -140,9 +144,13 @@ impl Bench {
         self.sent.iter().rev().find_map(refusal)
     }
 
-    fn take_seat(&mut self, conn: ConnId, seed: u8) {
+    /// Asks for a seat; the number of the request.
+    fn take_seat(&mut self, conn: ConnId, seed: u8) -> RequestSeq {
+        self.seq += 1;
+        let seq = RequestSeq(self.seq);
         let command = Command::TakeSeat { match_id: self.match_id(), key: SecretKey::from_seed(&[seed; 32]).public() };
-        self.feed(Input::Request { conn, seq: RequestSeq(u64::from(seed)), command });
+        self.feed(Input::Request { conn, seq, command });
+        seq
     }
 
     /// What the player in `seat` promises, when it holds `head`.
@@ -367,9 +375,9 @@ fn nothing_is_granted_once_there_is_a_verdict() {
     bench.entries(X, vec![last]);
     assert_eq!(bench.ruling(), Some(WON));
     bench.promise(X, Seat::X, 2, bench.chain.head());
-    bench.take_seat(X, 10);
+    let seq = bench.take_seat(X, 10);
     assert_eq!(bench.epoch(), 1);
-    let refused = ToClient::Answer { seq: RequestSeq(10), result: Err(Refusal::GameOver) };
+    let refused = ToClient::Answer { seq, result: Err(Refusal::GameOver) };
     assert!(bench.sent.contains(&(X, refused)));
 }
 
@@ -390,6 +398,34 @@ fn a_pile_of_questions_for_a_seat_is_one_and_bounded() {
     assert_eq!(of.asked[1], Some(SecretKey::from_seed(&[199; 32]).public()), "only the newest is remembered");
     bench.promise(X, Seat::X, 2, bench.chain.head());
     assert_eq!(bench.epoch(), 2);
+}
+
+#[test]
+fn a_match_does_not_change_devices_for_ever_and_its_history_fits_its_frames() {
+    let mut bench = Bench::new();
+    bench.plays(&X_WINS[..2]);
+    for seed in 10..100 {
+        bench.take_seat(X, seed);
+        bench.take_seat(O, seed + 100);
+    }
+    let grants = bench.engine.state().game(bench.match_id()).unwrap().evidence.chain.grants().to_vec();
+    assert_eq!(grants.len(), EPOCHS_MAX);
+    let seq = bench.take_seat(X, 200);
+    let refused = ToClient::Answer { seq, result: Err(Refusal::TooManyDevices) };
+    assert!(bench.sent.contains(&(X, refused)));
+    bench.feed(Input::Have { conn: X, have: Have { match_id: bench.match_id(), epoch: 0, head: Base::NONE } });
+    for (_, said) in &bench.sent {
+        assert!(postcard::to_allocvec(said).unwrap().len() <= FRAME_BYTES_MAX);
+    }
+    // The largest there can be: full acts and parameters, and every grant beside a full part of the entries.
+    let mut grant = grants[1].clone();
+    grant.body.game.params = vec![7; GAME_PARAMS_BYTES_MAX];
+    let full = Act::Play(crate::model::games::Move::new(&[7; ACT_BYTES_MAX]).unwrap());
+    let entry = Signed::unsigned(Entry { act: full, ply: PLIES_MAX, ..bench.chain.entry(0).unwrap().body().clone() });
+    let (grants, entries) = (vec![grant; EPOCHS_MAX], vec![entry; ENTRIES_PER_FRAME_MAX]);
+    let largest = Entries { match_id: bench.match_id(), grants, entries };
+    let bytes = postcard::to_allocvec(&ToClient::Keeper(KeeperMessage::Entries(largest))).unwrap().len();
+    assert!(bytes <= FRAME_BYTES_MAX, "{bytes}");
 }
 
 #[test]
