@@ -5,6 +5,8 @@ mod bytes;
 #[cfg(unix)]
 mod counted;
 #[cfg(unix)]
+mod direct;
+#[cfg(unix)]
 mod kinds;
 #[cfg(unix)]
 mod machine;
@@ -35,6 +37,9 @@ enum What {
     /// Count the bytes of a match on every link, from the invitation to the verdict
     #[cfg(unix)]
     Bytes(bytes::Bytes),
+    /// Measure how fast the direct path is there, and how fast moves come over it
+    #[cfg(unix)]
+    Direct(direct::Direct),
 }
 
 impl Bench {
@@ -45,6 +50,8 @@ impl Bench {
             What::Recover(recover) => recover.run(),
             #[cfg(unix)]
             What::Bytes(bytes) => bytes.run(),
+            #[cfg(unix)]
+            What::Direct(direct) => direct.run(),
         }
     }
 }
