@@ -18,6 +18,7 @@ use crate::model::time::{Clock, Now};
 use crate::net::address::Address;
 use crate::net::host::HostNet;
 use crate::net::keys::published_id;
+use crate::net::seam::Net;
 use crate::ops::host::{HostClock, HostEntropy};
 use crate::store::HostDisk;
 
@@ -80,6 +81,11 @@ impl ServerProcess {
         let worker = self.worker.take().context("no worker is known to run")?;
         kill_process(worker, Signal::KILL)?;
         Ok(self.clock.now())
+    }
+
+    /// Where it listens.
+    pub(super) const fn addr(&self) -> SocketAddr {
+        self.addr
     }
 
     /// Who it is.
@@ -146,6 +152,20 @@ pub(super) fn start_client(
     provider: &Arc<CryptoProvider>,
     direct: bool,
 ) -> anyhow::Result<ClientHandle> {
+    start_client_over(Arc::new(HostNet), server, name, provider, direct)
+}
+
+/// The same over a network of the caller's.
+///
+/// # Errors
+/// When its files cannot be opened.
+pub(super) fn start_client_over(
+    net: Arc<dyn Net>,
+    server: &ServerProcess,
+    name: &str,
+    provider: &Arc<CryptoProvider>,
+    direct: bool,
+) -> anyhow::Result<ClientHandle> {
     let address = Address { host: "127.0.0.1".to_owned(), port: server.addr.port(), id: Some(server.id()?) };
     let config = client::Config {
         address,
@@ -159,7 +179,7 @@ pub(super) fn start_client(
         peer_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
     };
     let seams = client::Seams {
-        net: Arc::new(HostNet),
+        net,
         disk: Arc::new(HostDisk),
         clock: Arc::new(server.clock),
         entropy: Arc::new(HostEntropy),

@@ -1,6 +1,18 @@
 //! `rejoin bench`: measurements that anybody can repeat.
 
 #[cfg(unix)]
+mod bytes;
+#[cfg(unix)]
+mod counted;
+#[cfg(unix)]
+mod direct;
+#[cfg(unix)]
+mod kinds;
+#[cfg(unix)]
+mod machine;
+#[cfg(unix)]
+mod players;
+#[cfg(unix)]
 mod recover;
 mod start;
 
@@ -22,6 +34,12 @@ enum What {
     /// Kill a server in mid-game, again and again, and measure how its clients come back
     #[cfg(unix)]
     Recover(recover::Recover),
+    /// Count the bytes of a match on every link, from the invitation to the verdict
+    #[cfg(unix)]
+    Bytes(bytes::Bytes),
+    /// Measure how fast the direct path is there, and how fast moves come over it
+    #[cfg(unix)]
+    Direct(direct::Direct),
 }
 
 impl Bench {
@@ -30,6 +48,10 @@ impl Bench {
             What::Start(start) => start.run(),
             #[cfg(unix)]
             What::Recover(recover) => recover.run(),
+            #[cfg(unix)]
+            What::Bytes(bytes) => bytes.run(),
+            #[cfg(unix)]
+            What::Direct(direct) => direct.run(),
         }
     }
 }
@@ -40,6 +62,7 @@ struct Spread {
     count: usize,
     min: f64,
     median: f64,
+    p95: f64,
     p99: f64,
     max: f64,
 }
@@ -53,13 +76,23 @@ impl Spread {
             let place = (share * (samples.len().saturating_sub(1)) as f64).round() as usize;
             samples.get(place).copied()
         };
-        Some(Self { count: samples.len(), min: at(0.0)?, median: at(0.5)?, p99: at(0.99)?, max: at(1.0)? })
+        Some(Self {
+            count: samples.len(),
+            min: at(0.0)?,
+            median: at(0.5)?,
+            p95: at(0.95)?,
+            p99: at(0.99)?,
+            max: at(1.0)?,
+        })
     }
 }
 
 impl std::fmt::Display for Spread {
     fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { count, min, median, p99, max } = self;
-        write!(to, "min {min:7.1}  median {median:7.1}  p99 {p99:7.1}  max {max:7.1} ms  ({count} samples)")
+        let Self { count, min, median, p95, p99, max } = self;
+        write!(
+            to,
+            "min {min:7.2}  median {median:7.2}  p95 {p95:7.2}  p99 {p99:7.2}  max {max:7.2} ms  ({count} samples)"
+        )
     }
 }

@@ -13,22 +13,16 @@ use serde::Serialize;
 use tokio::sync::Semaphore;
 
 use super::Spread;
+use super::players::{add_accounts, empty_cell, millis, password, player};
 use crate::cli::child::{ServerProcess, start_client};
 use crate::cli::ledger::{Found, Ledger};
 use crate::client::{ClientHandle, Order};
 use crate::model::client::command::Typed;
 use crate::model::client::event::{Event, LinkState};
-use crate::model::fact::Fact;
 use crate::model::games::GameSpec;
-use crate::model::id::{Name, UserId};
-use crate::model::password::Password;
-use crate::model::state::State;
-use crate::model::time::{Clock, Now, WallMs, ms};
-use crate::net::keys::ServerKeys;
+use crate::model::time::{Clock, Now, ms};
 use crate::net::tls;
-use crate::ops::host::{HostClock, HostEntropy, sleep_until};
-use crate::server::hasher::hash_now;
-use crate::store::{self, Disk, HostDisk};
+use crate::ops::host::{HostClock, sleep_until};
 
 /// Kill a server in mid-game, again and again, and measure how its clients come back
 #[derive(Debug, clap::Args)]
@@ -344,47 +338,4 @@ fn print(table: &Table) {
     println!(
         "{lost} of {acknowledged} acknowledged moves lost, {changed} changed; {wrong_boards} of {boards} boards wrong"
     );
-}
-
-/// Accounts for all clients, written as facts: only their logins are hashed one by one.
-fn add_accounts(home: &Path, count: usize) -> anyhow::Result<()> {
-    let keys = ServerKeys::load_or_make(&home.join("certs"), &HostEntropy)?;
-    let disk: Arc<dyn Disk> = Arc::new(HostDisk);
-    let settings = store::Settings::new(keys.id().0, 1);
-    let mut journal = store::recover::<State>(&disk, &home.join("state"), &settings)?.journal;
-    let hash = hash_now(&password(), &HostEntropy);
-    let account = |number: usize| Fact::AccountAdded {
-        user: UserId((number as u128 + 1).to_be_bytes()),
-        name: player(number),
-        password: hash.clone(),
-        origin: None,
-        points: 0,
-        at: WallMs(0),
-    };
-    journal.append(&[(0..count).map(account).collect()])?;
-    Ok(())
-}
-
-fn player(number: usize) -> Name {
-    Name::new(&format!("player-{number}")).expect("letters and digits")
-}
-
-fn password() -> Password {
-    Password::new("measured and found good").expect("short")
-}
-
-/// A random empty cell, as words.
-fn empty_cell(rows: &[String], random: &mut ChaCha8Rng) -> Option<Vec<String>> {
-    let cells = rows.iter().zip(1..).flat_map(|(row, number)| {
-        row.chars().zip(1..).filter(|(cell, _)| *cell == '.').map(move |(_, col): (char, u16)| (number, col))
-    });
-    let cells: Vec<(u16, u16)> = cells.collect();
-    let place = usize::try_from(random.next_u64()).ok()?.checked_rem(cells.len())?;
-    let (row, col) = cells.get(place)?;
-    Some(vec![row.to_string(), col.to_string()])
-}
-
-#[allow(clippy::cast_precision_loss, reason = "milliseconds are few")]
-fn millis(length: Duration) -> f64 {
-    length.as_secs_f64() * 1000.0
 }

@@ -237,8 +237,8 @@ impl Player {
     /// If the server does not say for a while that it holds what is held here, it is asked: whoever has sent it may
     /// have reached this client only.
     fn watch_kept(&mut self) {
-        let late =
-            self.is_ready() && self.seated_table().is_some_and(|table| table.kept() < table.evidence.chain.plies());
+        let lags = |table: &Table| table.key().is_some() && table.kept() < table.evidence.chain.plies();
+        let late = self.is_ready() && self.seated_table().is_some_and(lags);
         match (late, self.ways.nudge_at) {
             (true, None) => self.ways.nudge_at = Some(self.now + KEPT_LATE_AFTER),
             (false, Some(_)) => self.ways.nudge_at = None,

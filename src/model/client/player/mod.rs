@@ -9,7 +9,7 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -53,6 +53,8 @@ pub struct Player {
     user: Option<User>,
     tables: BTreeMap<MatchId, Table>,
     seated: Option<MatchId>,
+    /// Seats that were asked for on the present link.
+    asked_seats: BTreeSet<MatchId>,
     last: Option<(Name, GameSpec, MatchId)>,
     invites: Vec<InviteView>,
     server_delays: Delays,
@@ -197,6 +199,7 @@ impl Player {
             user: None,
             tables: BTreeMap::new(),
             seated: None,
+            asked_seats: BTreeSet::new(),
             last: None,
             invites: Vec::new(),
             server_delays: Delays::default(),
@@ -354,6 +357,7 @@ impl Player {
         self.supervisor.live(self.now);
         self.failure_told = false;
         self.ways.told = false;
+        self.asked_seats.clear();
         self.server_delays.clear();
         self.wake_peer();
         for pending in &self.outbox {

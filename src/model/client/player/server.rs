@@ -89,8 +89,8 @@ impl Player {
     /// A match in play whose key is not here is asked for: its file was lost, or is on another device.
     fn ask_for_seat(&mut self, match_id: MatchId) {
         let Some(table) = self.tables.get(&match_id) else { return };
-        let asked = self.outbox.iter().any(|pending| pending.typed == Typed::TakeSeat(match_id));
-        if table.active && table.key().is_none() && table.evidence.verdict().is_none() && !asked {
+        let wanted = table.active && table.key().is_none() && table.evidence.verdict().is_none();
+        if wanted && self.asked_seats.insert(match_id) {
             let text = format!(
                 "the key of this match is not on this disk; {} is asked to let you go on here",
                 table.opponent()
