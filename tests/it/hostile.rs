@@ -10,6 +10,7 @@ mod engine;
 mod frames;
 mod keepers;
 mod moves;
+mod peers;
 mod people;
 #[cfg(unix)]
 mod process;

@@ -39,7 +39,7 @@ pub(crate) async fn seat(mut one: Player, mut other: Player, game: &str) -> [Sea
 }
 
 impl Seated {
-    async fn at(mut player: Player, key: SecretKey) -> Self {
+    pub(crate) async fn at(mut player: Player, key: SecretKey) -> Self {
         let matched = |message: &ToClient| {
             if let ToClient::Matched(view) = message { Some((**view).clone()) } else { None }
         };
