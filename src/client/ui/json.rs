@@ -150,21 +150,22 @@ mod tests {
             you: "X".to_owned(),
             opponent: "bob".to_owned(),
             opponent_here: true,
-            turn: Some("X".to_owned()),
+            turn: None,
             ply: 4,
             seen: 4,
             kept: 3,
             path: PathKind::Server,
             rtt_ms: Some(0.5),
-            decided: false,
-            agreed: false,
+            decided: true,
+            outcome: Some(Fared::Win),
+            agreed: true,
         };
         let user = Some("alice".to_owned());
         let status = Status { user, link: LinkState::Down, down_ms: Some(40), retry_ms: Some(9), seated: Some(seat) };
         let reply = Reply { status: Some(status), path: Some(PathKind::None), ..Reply::done("status") };
         golden(
             &Event::Reply(reply),
-            r#"{"event":"reply","command":"status","ok":true,"path":"none","status":{"user":"alice","link":"down","down_ms":40,"retry_ms":9,"match":{"match":"0a","you":"X","opponent":"bob","opponent_here":true,"turn":"X","ply":4,"seen":4,"kept":3,"path":"server","rtt_ms":0.5,"decided":false,"agreed":false}}}"#,
+            r#"{"event":"reply","command":"status","ok":true,"path":"none","status":{"user":"alice","link":"down","down_ms":40,"retry_ms":9,"match":{"match":"0a","you":"X","opponent":"bob","opponent_here":true,"turn":null,"ply":4,"seen":4,"kept":3,"path":"server","rtt_ms":0.5,"decided":true,"outcome":"win","agreed":true}}}"#,
         );
     }
 

@@ -315,6 +315,7 @@ impl Player {
             path: self.path(),
             rtt_ms: self.delays().and_then(|delays| delays.last3().last().copied()).map(in_ms),
             decided: table.evidence.verdict().is_some(),
+            outcome: table.evidence.verdict().map(|ruling| ruling.fared(table.seat())),
             agreed: table.is_agreed(),
         }
     }
@@ -442,7 +443,8 @@ impl Player {
         }
         if !matches!(self.supervisor.link(), Link::Live { .. }) && self.supervisor.outage(self.now).is_some_and(is_long)
         {
-            self.notice("queued", "the server is away; this goes out as soon as it is back");
+            let text = format!("the server is away; {} goes out as soon as it is back", typed.word());
+            self.notice("queued", text);
         }
         self.outbox.push_back(Pending { typed, request: None, opening: false });
     }
