@@ -10,6 +10,9 @@ use crate::model::statement::Fared;
 /// A next try that is nearer is not announced: it is there before it is read.
 const RETRY_SHOWN_MS_MIN: u64 = 500;
 
+/// Whoever has just started and has no link after this has none, and is not on the way to one.
+const CONNECTING_MS_MAX: u64 = 3_000;
+
 /// The prompt without its last `> `: `alice (X) vs bob · your move · server 12 ms`. `was_live`: whether there has been
 /// a link since this program started.
 #[must_use]
@@ -18,7 +21,8 @@ pub fn state_line(status: &Status, was_live: bool) -> String {
     let mut parts = vec![who(status)];
     if let Some(seat) = &status.seated {
         parts.push(turn(seat));
-        if !seat.opponent_here {
+        let logged_in = status.user.is_some();
+        if logged_in && !seat.opponent_here {
             parts.push(format!("{} is away", plain(&seat.opponent)));
         }
         parts.extend(path(seat));
@@ -94,8 +98,9 @@ fn path(seat: &SeatStatus) -> Option<String> {
 
 /// Whole seconds: the prompt is painted anew as they pass.
 fn down(status: &Status, was_live: bool) -> String {
-    let word = if was_live { "server down" } else { "connecting" };
-    let outage = match status.down_ms.unwrap_or(0) {
+    let down_ms = status.down_ms.unwrap_or(0);
+    let word = if was_live || down_ms >= CONNECTING_MS_MAX { "server down" } else { "connecting" };
+    let outage = match down_ms {
         0..1000 => String::new(),
         ms @ 1000..120_000 => format!(" {} s", ms / 1000),
         ms => format!(" {}", length(ms)),
@@ -129,6 +134,8 @@ mod tests {
         assert_eq!(state_line(&away, true), "alice (X) vs bob · your move · bob is away");
         let alone = Status { link: LinkState::Down, down_ms: Some(4_900), ..away };
         assert_eq!(state_line(&alone, true), "alice (X) vs bob · your move · bob is away · server down 4 s");
+        let ended = Status { user: None, ..alone };
+        assert_eq!(state_line(&ended, true), "not logged in · your move · server down 4 s");
     }
 
     #[test]
@@ -161,7 +168,8 @@ mod tests {
             assert_eq!(state_line(&down(ms), true), format!("not logged in · {shown}"));
         }
         assert_eq!(state_line(&down(120_000), true), "not logged in · server down 2 min");
-        assert_eq!(state_line(&down(5_000), false), "not logged in · connecting 5 s");
+        assert_eq!(state_line(&down(2_999), false), "not logged in · connecting 2 s");
+        assert_eq!(state_line(&down(3_000), false), "not logged in · server down 3 s");
     }
 
     #[test]

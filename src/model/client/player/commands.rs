@@ -9,8 +9,10 @@ use crate::model::client::record::{UserFiles, Write};
 use crate::model::client::table::{Cannot, Table};
 use crate::model::id::{MatchId, Name, RequestSeq};
 use crate::model::key::{PublicKey, SecretKey};
+use crate::model::limits::KEPT_LATE_AFTER;
 use crate::model::message::{Answer, Command, ToServer};
 use crate::model::refusal::Refusal;
+use crate::model::time::Now;
 use rand_chacha::rand_core::Rng;
 
 impl Player {
@@ -44,7 +46,10 @@ impl Player {
     /// Makes and sends the request at the head of the outbox, if it is time.
     pub(super) fn next_request(&mut self) {
         let ready = self.heart.as_ref().is_some_and(|heart| heart.ready);
-        while ready && self.outbox.front().is_some_and(|head| head.request.is_none() && !head.opening) {
+        while ready
+            && self.held_until().is_none()
+            && self.outbox.front().is_some_and(|head| head.request.is_none() && !head.opening)
+        {
             let head = self.outbox.pop_front().expect("just looked at");
             match self.make_request(&head.typed) {
                 Ok(Some(command)) => {
@@ -57,6 +62,17 @@ impl Player {
                 Err(refusal) => self.refuse(head.typed.word(), refusal),
             }
         }
+    }
+
+    /// Until when what would begin another match waits after an outage: a game that was decided meanwhile is settled
+    /// first, or else the server would still see the player in it; and the other must come back as well.
+    pub(super) fn held_until(&self) -> Option<Now> {
+        let head = self.outbox.front().filter(|head| head.request.is_none())?;
+        let begins = matches!(head.typed, Typed::Begin(..) | Typed::Accept(_) | Typed::Rematch);
+        let settling =
+            self.seated_table().is_some_and(|table| table.evidence.verdict().is_some() && !table.is_finished());
+        let until = self.live_at? + KEPT_LATE_AFTER;
+        (begins && (settling || head.outage) && self.now < until).then_some(until)
     }
 
     /// The request that a command comes to, or `None` while the user's files are being opened.
@@ -289,6 +305,7 @@ impl Player {
     fn cannot(&mut self, word: &str, cannot: Cannot) {
         match cannot {
             Cannot::Refused(refusal) => self.refuse(word, refusal),
+            Cannot::Unanswered if !self.has_session() => self.refuse(word, Refusal::NotLoggedIn),
             Cannot::Unanswered => {
                 let why = "neither the server nor the opponent has been reached since this program started, so it \
                            cannot know what was signed before; wait for one of them";

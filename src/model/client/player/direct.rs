@@ -273,7 +273,9 @@ impl Player {
 
     /// The opponent is away if the server says so, or if for long enough neither way has led there.
     fn show_presence(&mut self) {
-        let Some(table) = self.seated_table() else {
+        // Who is not logged in hears of nobody but by the direct path.
+        let hears = self.has_session() || self.path() == PathKind::Direct;
+        let Some(table) = self.seated_table().filter(|_| hears) else {
             (self.ways.shown_here, self.ways.alone_since) = (None, None);
             return;
         };
@@ -310,7 +312,7 @@ impl Player {
     pub(super) fn path(&self) -> PathKind {
         if self.direct.as_ref().is_some_and(|direct| direct.peer.is_up()) {
             PathKind::Direct
-        } else if self.is_ready() {
+        } else if self.is_ready() && (self.has_session() || self.seated.is_none()) {
             PathKind::Server
         } else {
             PathKind::None

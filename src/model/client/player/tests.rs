@@ -183,6 +183,22 @@ fn who_has_won_while_the_server_is_down_is_told_once_that_it_is_agreed() {
     assert_eq!(agreements(&world, x), 1);
 }
 
+#[test]
+fn a_rematch_asked_for_while_the_server_is_down_waits_for_the_settlement() {
+    let mut world = seated();
+    let x = mover(&world);
+    play(&mut world, &X_WINS[..4]);
+    world.kill_server();
+    let (row, col) = X_WINS[4];
+    world.type_in(x, Typed::Send(vec![row.to_string(), col.to_string()]));
+    world.type_in(x, Typed::Rematch);
+    world.start_server();
+    world.settle();
+    let asked = |event: &Event| matches!(event, Event::Reply(reply) if reply.command == "rematch" && reply.ok);
+    assert!(world.clients[x].shown.iter().any(asked));
+    assert!(world.clients[1 - x].shown.iter().any(|event| matches!(event, Event::Invited { resumes: false, .. })));
+}
+
 fn agreements(world: &World, number: usize) -> usize {
     let told = |event: &&Event| matches!(event, Event::Notice { code: "agreed", .. });
     world.clients[number].shown.iter().filter(told).count()
