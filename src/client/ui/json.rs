@@ -139,6 +139,16 @@ mod tests {
         golden(Reply { rows: Some(vec![row]), ..Reply::done("leaders") }, leaders);
         let delay = Reply { rtt_ms: Some(vec![0.25, 12.0]), path: Some(PathKind::Direct), ..Reply::done("delay") };
         golden(delay, r#"{"event":"reply","command":"delay","ok":true,"rtt_ms":[0.25,12.0],"path":"direct"}"#);
+        let figures = Reply {
+            median_ms: Some(1.0),
+            p95_ms: Some(2.0),
+            jitter_ms: Some(0.5),
+            rtt_ms: Some(vec![1.0, 1.0, 2.0]),
+            path: Some(PathKind::Direct),
+            ..Reply::done("delay")
+        };
+        let line = r#"{"event":"reply","command":"delay","ok":true,"rtt_ms":[1.0,1.0,2.0],"median_ms":1.0,"p95_ms":2.0,"jitter_ms":0.5,"path":"direct"}"#;
+        golden(figures, line);
         let export = Reply { file: Some("match-0a.json".to_owned()), ..Reply::done("export") };
         golden(export, r#"{"event":"reply","command":"export","ok":true,"file":"match-0a.json"}"#);
     }

@@ -262,14 +262,16 @@ impl Player {
         let Some(table) = self.seated.and_then(|id| self.tables.get_mut(&id)) else {
             return self.refuse("end", Refusal::NoMatch);
         };
+        let on_turn = table.evidence.chain.turn() == Some(table.seat());
         match table.resign(wall) {
             Ok((at_once, effects)) => {
                 self.carry_out(effects, Via::Server);
-                self.reply(if at_once {
-                    Reply::said("end", "you have resigned")
-                } else {
-                    Reply::said("end", "you will resign when your turn comes; it is the other's move")
-                });
+                let said = match (at_once, on_turn) {
+                    (true, _) => "you have resigned",
+                    (false, true) => "you will resign as soon as the server or the opponent is reached",
+                    (false, false) => "you will resign when your turn comes; it is the other's move",
+                };
+                self.reply(Reply::said("end", said));
             }
             Err(why) => self.cannot("end", why),
         }
@@ -307,8 +309,8 @@ impl Player {
             Cannot::Refused(refusal) => self.refuse(word, refusal),
             Cannot::Unanswered if !self.has_session() => self.refuse(word, Refusal::NotLoggedIn),
             Cannot::Unanswered => {
-                let why = "neither the server nor the opponent has been reached since this program started, so it \
-                           cannot know what was signed before; wait for one of them";
+                let why = "wait for the server or the opponent: neither has been reached since this program started, \
+                           and only they know whether you have moved already";
                 self.reply(Reply::refused(word, "nobody-reached", why));
             }
             Cannot::Promised => {
