@@ -6,10 +6,10 @@
 //! # The map
 //!
 //! ```text
-//! model    pure: games, transcript, evidence, facts, engine, player    no IO, clock, randomness or tasks
+//! model    pure: games, transcript, evidence, facts, engine, player, peer    no IO, clock, randomness or tasks
 //! wire     pure: bytes to messages and back
 //! store    files: journal, snapshots, archive, recovery                through `trait Disk`
-//! net      listening, dialling, TLS, who a server is                   through `trait Net`
+//! net      listening, dialling, TLS, who a server is, TLS between two players    through `trait Net`
 //! ops      names of events, the log, the machine's clock and entropy
 //! server   tokio around the engine         client   tokio around the player; its files; the prompt
 //! cli      one file a subcommand           main.rs  parse, run, exit code
@@ -32,12 +32,16 @@
 //!
 //! 1. [`model::statement`]: grant, entry, receipt, verdict, what is signed. [`model::transcript`] chains the entries,
 //!    [`model::evidence`] holds all that one keeper knows, and says who has won.
-//! 2. [`model::client::table`]: one match at one player. [`model::client::supervisor`]: how the link is kept.
-//!    [`model::client::player`]: both together, and what is typed.
+//! 2. [`model::client::table`]: one match at one player; its `keeper` is what the other keepers say, whichever way it
+//!    came. [`model::client::supervisor`]: how the link to the server is kept; [`model::client::peer`]: the direct path to
+//!    the opponent; [`model::client::delay`]: the round trips of either. [`model::client::player`]: all of it together,
+//!    and what is typed; its `direct` decides which way things go and what is said about it.
 //! 3. [`model::engine`]: the server. A request becomes, by [`model::decide`], a refusal or [`model::fact::Fact`]s.
 //! 4. [`model::message`] and [`wire`]: what client and server say to each other; `docs/protocol.md` tells it in order.
 //! 5. [`store`]: the bytes on disk, what a crash may leave of them, and what is damage.
-//! 6. [`server`] and [`client`]: sockets, threads and files around the two machines.
+//! 6. [`server`] and [`client`]: sockets, threads and files around the two machines; `client/shell/meeting.rs` holds the
+//!    sockets of the direct path. [`net::peer`]: TLS between two players, each known by the key in the grant;
+//!    [`net::candidates`]: the addresses a player offers.
 //! 7. `src/model/world.rs`: the real engine and real players in one thread, with everything breaking, from a seed.
 //!
 //! A new game is one file that implements [`model::games::Game`].

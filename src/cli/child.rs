@@ -44,17 +44,20 @@ impl ServerProcess {
     /// # Errors
     /// When it does not get ready.
     pub(super) fn start(dir: &Path, clock: HostClock) -> anyhow::Result<Self> {
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), dir, clock)
+    }
+
+    fn start_at(addr: SocketAddr, dir: &Path, clock: HostClock) -> anyhow::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["server", "--supervise", "--listen", "127.0.0.1:0", "--state"]).arg(dir.join("state"));
+        command.args(["server", "--supervise", "--listen", &addr.to_string(), "--state"]).arg(dir.join("state"));
         command.arg("--certs").arg(dir.join("certs")).env("REJOIN_LOG", "warn");
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::from(std::fs::File::create(dir.join("log"))?));
+            .stderr(Stdio::from(std::fs::File::options().create(true).append(true).open(dir.join("log"))?));
         let mut parent = command.spawn().context("the server cannot be started")?;
         let stdout = parent.stdout.take().expect("it is piped");
         let lines = lines_of(stdout, clock);
-        let addr = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut process = Self { parent, lines, clock, worker: None, addr, dir: dir.to_owned() };
         process.until("holding ")?;
         process.ready()?;
@@ -86,6 +89,33 @@ impl ServerProcess {
     /// Where it listens.
     pub(super) const fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Kills the parent and the worker with SIGKILL, and says when. Nobody starts another.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(super) fn kill_for_good(&mut self) -> anyhow::Result<Now> {
+        let worker = self.worker.take().context("no worker is known to run")?;
+        // The parent first: it would start the next. On Linux the worker ends with it.
+        kill_process(self.pid(), Signal::KILL)?;
+        match kill_process(worker, Signal::KILL) {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let killed = self.clock.now();
+        self.parent.wait()?;
+        Ok(killed)
+    }
+
+    /// Starts one that was killed for good again, on its files and at its address.
+    ///
+    /// # Errors
+    /// When it does not get ready.
+    pub(super) fn start_again(&mut self) -> anyhow::Result<()> {
+        let again = Self::start_at(self.addr, &self.dir, self.clock)?;
+        *self = again;
+        Ok(())
     }
 
     /// Who it is.

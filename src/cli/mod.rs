@@ -14,6 +14,8 @@ mod direct;
 mod ledger;
 mod play;
 mod server;
+#[cfg(unix)]
+mod story;
 
 use std::process::ExitCode;
 use std::sync::Arc;

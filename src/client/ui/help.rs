@@ -26,7 +26,7 @@ pub const COMMANDS: &[Usage] = &[
     usage("decline", "[NAME]", "decline an invitation"),
     usage("send", "ROW COL", "play there, from 1 1 at the top left; connect4: COL"),
     usage("board", "", "show the board"),
-    usage("delay", "", "the last three round trips, and the path"),
+    usage("delay", "", "the last three round trips, what is usual, and the path"),
     usage("end", "", "resign, at once or when your turn comes"),
     usage("leave", "", "leave the match; it can be gone on with"),
     usage("rematch", "", "ask for another one"),
@@ -36,10 +36,19 @@ pub const COMMANDS: &[Usage] = &[
     usage("exit", "", "leave; your session stays"),
 ];
 
-const WORDS_OF_A_MOVE: &str = "\
+const WORDS: &str = "\
 A move is sent (on your disk), seen (on your opponent's too) and kept (on the
 server's). Seen or kept it is acknowledged: no single loss takes it away.
-Against an opponent who lies, only kept moves survive the loss of your own disk.";
+Against an opponent who lies, only kept moves survive the loss of your own disk.
+
+While the server is down you play on directly with your opponent, if one of you
+can reach the other. A result is agreed when both have signed what decides it,
+and recorded, with its points, when the server has it. --direct off keeps this
+machine's addresses from your opponent; then the match waits for the server.
+
+You may log in on another device and watch. Once the server and your opponent's
+program have answered you play from there, and the old device only watches. That
+counts as the loss of the old device's disk: see kept.";
 
 impl Usage {
     /// The command as it is typed.
@@ -60,7 +69,7 @@ pub fn command(word: &str) -> Option<&'static Usage> {
 pub fn text() -> String {
     let width = COMMANDS.iter().map(|usage| usage.line().len()).max().unwrap_or(0);
     let lines = COMMANDS.iter().map(|usage| format!("{:<width$}  {}\n", usage.line(), usage.about));
-    format!("{}\n{WORDS_OF_A_MOVE}", lines.collect::<String>())
+    format!("{}\n{WORDS}", lines.collect::<String>())
 }
 
 const fn usage(word: &'static str, words: &'static str, about: &'static str) -> Usage {
@@ -78,10 +87,10 @@ mod tests {
             let lines = text.lines().filter(|line| line.split(' ').next() == Some(usage.word));
             assert_eq!(lines.count(), 1, "{}", usage.word);
         }
-        for word in ["sent", "seen", "kept", "acknowledged"] {
-            assert!(WORDS_OF_A_MOVE.contains(word), "{word}");
+        for word in ["sent", "seen", "kept", "acknowledged", "agreed", "recorded", "--direct off", "another device"] {
+            assert!(WORDS.contains(word), "{word}");
         }
-        assert!(text.ends_with("only kept moves survive the loss of your own disk."));
+        assert!(text.contains("only kept moves survive the loss of your own disk."));
     }
 
     #[test]

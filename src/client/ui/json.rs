@@ -139,6 +139,16 @@ mod tests {
         golden(Reply { rows: Some(vec![row]), ..Reply::done("leaders") }, leaders);
         let delay = Reply { rtt_ms: Some(vec![0.25, 12.0]), path: Some(PathKind::Direct), ..Reply::done("delay") };
         golden(delay, r#"{"event":"reply","command":"delay","ok":true,"rtt_ms":[0.25,12.0],"path":"direct"}"#);
+        let figures = Reply {
+            median_ms: Some(1.0),
+            p95_ms: Some(2.0),
+            jitter_ms: Some(0.5),
+            rtt_ms: Some(vec![1.0, 1.0, 2.0]),
+            path: Some(PathKind::Direct),
+            ..Reply::done("delay")
+        };
+        let line = r#"{"event":"reply","command":"delay","ok":true,"rtt_ms":[1.0,1.0,2.0],"median_ms":1.0,"p95_ms":2.0,"jitter_ms":0.5,"path":"direct"}"#;
+        golden(figures, line);
         let export = Reply { file: Some("match-0a.json".to_owned()), ..Reply::done("export") };
         golden(export, r#"{"event":"reply","command":"export","ok":true,"file":"match-0a.json"}"#);
     }
@@ -150,21 +160,22 @@ mod tests {
             you: "X".to_owned(),
             opponent: "bob".to_owned(),
             opponent_here: true,
-            turn: Some("X".to_owned()),
+            turn: None,
             ply: 4,
             seen: 4,
             kept: 3,
             path: PathKind::Server,
             rtt_ms: Some(0.5),
-            decided: false,
-            agreed: false,
+            decided: true,
+            outcome: Some(Fared::Win),
+            agreed: true,
         };
         let user = Some("alice".to_owned());
         let status = Status { user, link: LinkState::Down, down_ms: Some(40), retry_ms: Some(9), seated: Some(seat) };
         let reply = Reply { status: Some(status), path: Some(PathKind::None), ..Reply::done("status") };
         golden(
             &Event::Reply(reply),
-            r#"{"event":"reply","command":"status","ok":true,"path":"none","status":{"user":"alice","link":"down","down_ms":40,"retry_ms":9,"match":{"match":"0a","you":"X","opponent":"bob","opponent_here":true,"turn":"X","ply":4,"seen":4,"kept":3,"path":"server","rtt_ms":0.5,"decided":false,"agreed":false}}}"#,
+            r#"{"event":"reply","command":"status","ok":true,"path":"none","status":{"user":"alice","link":"down","down_ms":40,"retry_ms":9,"match":{"match":"0a","you":"X","opponent":"bob","opponent_here":true,"turn":null,"ply":4,"seen":4,"kept":3,"path":"server","rtt_ms":0.5,"decided":true,"outcome":"win","agreed":true}}}"#,
         );
     }
 

@@ -33,6 +33,8 @@ const PRINTER_LINES_MAX: usize = 256;
 const WAITING_LINES_MAX: usize = 1024;
 /// How long the line editor is given to print what is on its way before it is stopped: some of its polls.
 const LAST_LINES: Duration = Duration::from_millis(100);
+/// How many times as long it may take to stop.
+const STOPS_MAX: usize = 10;
 /// What is asked when a question is open.
 const YES_OR_NO: &str = "trust this server? [y/N]";
 
@@ -198,6 +200,10 @@ impl Face for Prompt {
             thread::sleep(LAST_LINES);
         }
         self.stop.store(true, Ordering::Relaxed);
+        if self.screen == Screen::Editor && !ends_soon(&thread) {
+            // The terminal is gone, and the editor reads from it for ever; there is nobody to show anything to.
+            return;
+        }
         if thread.join().is_err() {
             let _ = writeln!(io::stderr(), "{}", self.painted(odd("the prompt has failed")));
         }
@@ -206,6 +212,17 @@ impl Face for Prompt {
             let _ = self.line(line);
         }
     }
+}
+
+/// Whether the line editor gives up its line when it is told to.
+fn ends_soon<T>(thread: &JoinHandle<T>) -> bool {
+    for _ in 0..STOPS_MAX {
+        if thread.is_finished() {
+            return true;
+        }
+        thread::sleep(LAST_LINES);
+    }
+    thread.is_finished()
 }
 
 /// One line, on the thread of the line editor.

@@ -3,6 +3,7 @@
 use super::paint::{odd, plain};
 use super::state_line::{length, round_trip, turn};
 use crate::model::client::event::{LinkState, PathKind, Reply, SeatStatus, Status};
+use crate::model::games::Seat;
 use crate::model::message::{LeaderRow, UserRow, UserState};
 
 /// The lines for a reply; none for a command whose events say it all.
@@ -15,7 +16,7 @@ pub fn lines(reply: &Reply) -> Vec<String> {
     }
     lines.extend(reply.users.as_deref().map(users).unwrap_or_default());
     lines.extend(reply.rows.as_deref().map(leaders).unwrap_or_default());
-    lines.extend(reply.rtt_ms.as_deref().map(|rtt_ms| delay(rtt_ms, reply.path)));
+    lines.extend(reply.rtt_ms.as_deref().map(|rtt_ms| delay(rtt_ms, reply)).unwrap_or_default());
     lines.extend(reply.status.as_ref().map(status).unwrap_or_default());
     lines.extend(reply.file.as_deref().map(|file| format!("written to {}", plain(file))));
     if reply.command == "decline" && lines.is_empty() {
@@ -47,20 +48,32 @@ fn leaders(rows: &[LeaderRow]) -> Vec<String> {
     table(Side::Right, &["name", "points", "wins", "draws", "losses", "left"], rows.iter().map(cells))
 }
 
-fn delay(rtt_ms: &[f64], path: Option<PathKind>) -> String {
-    let path = path.map(way).unwrap_or_default();
+/// The last round trips, and below them what they usually are.
+fn delay(rtt_ms: &[f64], reply: &Reply) -> Vec<String> {
+    let to = match reply.path {
+        Some(PathKind::Direct) => "to the opponent, directly",
+        Some(PathKind::Server) => "to the server, through which you play",
+        Some(PathKind::None) | None => {
+            return vec!["there is no way to anybody just now; nothing is measured".to_owned()];
+        }
+    };
     if rtt_ms.is_empty() {
-        return format!("no round trip was measured yet{path}");
+        return vec![format!("{to}: no round trip was measured yet")];
     }
     let trips: Vec<String> = rtt_ms.iter().map(|ms| round_trip(*ms)).collect();
-    format!("{}{path}", trips.join(", "))
+    let median = reply.median_ms.map(|ms| format!("median {}", round_trip(ms)));
+    let p95 = reply.p95_ms.map(|ms| format!("95 of 100 within {}", round_trip(ms)));
+    let jitter = reply.jitter_ms.map(|ms| format!("jitter {}", round_trip(ms)));
+    let usual: Vec<String> = [median, p95, jitter].into_iter().flatten().collect();
+    let usual = (!usual.is_empty()).then(|| format!("usually: {}", usual.join(", ")));
+    [format!("{to}: {} (the last {})", trips.join(", "), trips.len())].into_iter().chain(usual).collect()
 }
 
 const fn way(path: PathKind) -> &'static str {
     match path {
-        PathKind::Direct => ", directly",
-        PathKind::Server => ", through the server",
-        PathKind::None => ", no way just now",
+        PathKind::Direct => "directly",
+        PathKind::Server => "through the server",
+        PathKind::None => "no way just now",
     }
 }
 
@@ -80,7 +93,8 @@ fn link(status: &Status) -> String {
         LinkState::Resuming => "resuming",
     };
     let down = status.down_ms.map(|ms| format!(", {} without it", length(ms))).unwrap_or_default();
-    let retry = status.retry_ms.map(|ms| format!(", next attempt in {}", length(ms))).unwrap_or_default();
+    // Whatever is typed makes the next one come at once.
+    let retry = if status.link == LinkState::Down { ", tried again at once" } else { "" };
     format!("link to the server: {word}{down}{retry}")
 }
 
@@ -88,17 +102,27 @@ fn seat(seat: &SeatStatus) -> Vec<String> {
     let opponent = plain(&seat.opponent);
     let presence = if seat.opponent_here { "here" } else { "away" };
     let rtt = seat.rtt_ms.map(|ms| format!(", {}", round_trip(ms))).unwrap_or_default();
-    vec![
-        format!("match with {opponent}, who is {presence}: you are {}, {}", plain(&seat.you), turn(seat)),
-        format!(
-            "moves: {}; seen by {opponent}: {}; kept by the server: {}{}{rtt}",
-            seat.ply,
-            seat.seen,
-            seat.kept,
-            way(seat.path)
-        ),
-        format!("match id {}", plain(&seat.match_id)),
-    ]
+    let first = format!("match with {opponent}, who is {presence}: you are {}, {}", plain(&seat.you), turn(seat));
+    let counts = format!("moves: {}; seen by {opponent}: {}; kept by the server: {}", seat.ply, seat.seen, seat.kept);
+    let path = format!("path to {opponent}: {}{rtt}", way(seat.path));
+    [first, counts]
+        .into_iter()
+        .chain(last_own(seat))
+        .chain([path, format!("match id {}", plain(&seat.match_id))])
+        .collect()
+}
+
+/// How far the last own move has come.
+fn last_own(seat: &SeatStatus) -> Option<String> {
+    let opponent = plain(&seat.opponent);
+    let mine = |ply: &u16| Seat::at(*ply).to_string() == seat.you;
+    let last = (0..seat.ply).rev().find(mine)?;
+    Some(match (seat.seen > last, seat.kept > last) {
+        (true, true) => format!("your last move: seen by {opponent} and kept by the server, so acknowledged"),
+        (true, false) => format!("your last move: seen by {opponent}, so acknowledged; not kept by the server yet"),
+        (false, true) => format!("your last move: kept by the server, so acknowledged; not seen by {opponent} yet"),
+        (false, false) => "your last move: sent, not acknowledged yet; it is on this disk alone".to_owned(),
+    })
 }
 
 /// Columns as wide as their longest cell, the first to the left and the others to `side`.
@@ -173,8 +197,16 @@ mod tests {
     fn delays_name_their_path() {
         let delay = |rtt_ms: &[f64], path| Reply { rtt_ms: Some(rtt_ms.to_vec()), path, ..Reply::done("delay") };
         let measured = delay(&[0.0, 12.0, 11.0], Some(PathKind::Server));
-        assert_eq!(said(&measured), ["<1 ms, 12 ms, 11 ms, through the server"]);
-        assert_eq!(said(&delay(&[], Some(PathKind::None))), ["no round trip was measured yet, no way just now"]);
+        let trips = "to the server, through which you play: <1 ms, 12 ms, 11 ms (the last 3)";
+        assert_eq!(said(&measured), [trips]);
+        let figures = Reply { median_ms: Some(2.0), p95_ms: Some(12.0), jitter_ms: Some(0.4), ..measured };
+        let usual = "usually: median 2 ms, 95 of 100 within 12 ms, jitter <1 ms";
+        assert_eq!(said(&figures), [trips, usual]);
+        assert_eq!(said(&delay(&[1.0], Some(PathKind::Direct))), ["to the opponent, directly: 1 ms (the last 1)"]);
+        let new = "to the opponent, directly: no round trip was measured yet";
+        assert_eq!(said(&delay(&[], Some(PathKind::Direct))), [new]);
+        let none = "there is no way to anybody just now; nothing is measured";
+        assert_eq!(said(&delay(&[], Some(PathKind::None))), [none]);
     }
 
     #[test]
@@ -191,19 +223,30 @@ mod tests {
             path: PathKind::Direct,
             rtt_ms: Some(2.2),
             decided: false,
+            outcome: None,
             agreed: false,
         };
         let user = Some("alice".to_owned());
-        let down =
-            Status { user, link: LinkState::Down, down_ms: Some(4_200), retry_ms: Some(300), seated: Some(seat) };
+        let down = Status { user, link: LinkState::Down, down_ms: Some(4_200), retry_ms: Some(0), seated: Some(seat) };
         let lines = [
             "alice is logged in",
-            "link to the server: down, 4.2 s without it, next attempt in 0.3 s",
+            "link to the server: down, 4.2 s without it, tried again at once",
             "match with bob, who is away: you are X, bob's move",
-            "moves: 5; seen by bob: 5; kept by the server: 3, directly, 2 ms",
+            "moves: 5; seen by bob: 5; kept by the server: 3",
+            "your last move: seen by bob, so acknowledged; not kept by the server yet",
+            "path to bob: directly, 2 ms",
             "match id 0a",
         ];
-        assert_eq!(said(&Reply { status: Some(down), ..Reply::done("status") }), lines);
+        assert_eq!(said(&Reply { status: Some(down.clone()), ..Reply::done("status") }), lines);
+        let last = |ply, seen, kept| {
+            let seat = down.seated.clone().map(|seat| SeatStatus { ply, seen, kept, ..seat });
+            last_own(&seat.unwrap())
+        };
+        assert_eq!(last(0, 0, 0), None);
+        assert_eq!(last(1, 0, 0).unwrap(), "your last move: sent, not acknowledged yet; it is on this disk alone");
+        let kept = "your last move: kept by the server, so acknowledged; not seen by bob yet";
+        assert_eq!(last(1, 0, 1).unwrap(), kept);
+        assert_eq!(last(4, 3, 3).unwrap(), "your last move: seen by bob and kept by the server, so acknowledged");
         let live = Status { user: None, link: LinkState::Live, down_ms: None, retry_ms: None, seated: None };
         let lines = ["nobody is logged in", "link to the server: live"];
         assert_eq!(said(&Reply { status: Some(live), ..Reply::done("status") }), lines);

@@ -22,6 +22,17 @@ pub struct Words {
     path: Option<PathKind>,
 }
 
+/// How sure a result is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// The server has it.
+    Recorded,
+    /// Both players have signed what decides it.
+    Agreed,
+    /// Nobody else has said so.
+    Waiting,
+}
+
 /// The match that was shown last.
 #[derive(Debug)]
 struct Table {
@@ -57,8 +68,15 @@ impl Words {
             Event::Opponent { state } => vec![self.presence(*state)],
             Event::Suspended { match_id, with, by } => vec![self.suspended(match_id, with, by)],
             Event::Offered { match_id: _, opponent, game, ply } => vec![offered(opponent, game, *ply)],
-            Event::Result { match_id, outcome, why, recorded, agreed: _ } => {
-                vec![self.result(match_id, *outcome, why, *recorded)]
+            Event::Result { match_id, outcome, why, agreed, recorded } => {
+                let ending = if *recorded {
+                    Ending::Recorded
+                } else if *agreed {
+                    Ending::Agreed
+                } else {
+                    Ending::Waiting
+                };
+                vec![self.result(match_id, *outcome, why, ending)]
             }
             Event::Notice { code: _, text } => text.split('\n').map(|line| odd(&plain(line))).collect(),
         }
@@ -78,6 +96,9 @@ impl Words {
         match (was, live) {
             (false, true) if first => vec![faint("connected")],
             (false, true) => vec![good(&back(outage_ms, attempts))],
+            (true, false) if self.path == Some(PathKind::Direct) => {
+                vec![odd(&format!("the server is gone; you play on directly with {}", self.opponent()))]
+            }
             (true, false) => vec![odd("the server is gone; trying again by itself")],
             (true, true) | (false, false) => Vec::new(),
         }
@@ -157,16 +178,20 @@ impl Words {
     fn path(&mut self, path: PathKind) -> Vec<String> {
         let before = self.path.replace(path);
         match (before, path) {
-            (_, PathKind::None) if before != Some(PathKind::None) => {
-                vec![faint("your moves wait on this disk until there is a way to send them")]
+            (Some(PathKind::Direct | PathKind::Server), PathKind::None) => {
+                let opponent = self.opponent();
+                vec![odd(&format!("no way to {opponent} just now; your moves wait on this disk until there is one"))]
             }
             (Some(PathKind::Server | PathKind::None) | None, PathKind::Direct) => {
                 vec![faint(&format!("playing directly with {}", self.opponent()))]
             }
-            (Some(PathKind::Direct), PathKind::Server) => vec![faint("playing through the server")],
-            (Some(PathKind::Server | PathKind::None) | None, PathKind::Server)
-            | (Some(PathKind::Direct), PathKind::Direct)
-            | (_, PathKind::None) => Vec::new(),
+            (Some(PathKind::Direct), PathKind::Server) => {
+                vec![faint("the direct path is gone; playing through the server")]
+            }
+            // A start without a way is told by who cannot be reached, and the way back by the link.
+            (Some(PathKind::None) | None, PathKind::None)
+            | (Some(PathKind::Server | PathKind::None) | None, PathKind::Server)
+            | (Some(PathKind::Direct), PathKind::Direct) => Vec::new(),
         }
     }
 
@@ -189,18 +214,26 @@ impl Words {
         odd(&format!("{left}: the match with {with} is suspended; begin {with}{game} goes on with it"))
     }
 
-    fn result(&self, match_id: &str, outcome: Fared, why: &str, recorded: bool) -> String {
+    fn result(&self, match_id: &str, outcome: Fared, why: &str, ending: Ending) -> String {
         let table = self.table.as_ref().filter(|table| table.match_id == match_id);
         let other = table.map_or_else(|| "the opponent".to_owned(), |table| plain(&table.opponent));
-        let end = if recorded { ": recorded" } else { "; waiting for the server" };
+        let end = match ending {
+            Ending::Recorded => ": recorded".to_owned(),
+            Ending::Agreed if self.live => ": agreed, to be recorded".to_owned(),
+            Ending::Agreed => ": agreed, to be recorded when the server is back".to_owned(),
+            // Two players cannot agree on a foul.
+            Ending::Waiting if why == "foul" => ", waiting for the server".to_owned(),
+            Ending::Waiting => format!(", waiting for {other} or the server"),
+        };
+        let on_the_board = if ending == Ending::Waiting { " on the board" } else { "" };
         match (outcome, why) {
             (Fared::Win, "resigned") => good(&format!("you have won, {other} has resigned{end}")),
             (Fared::Win, "foul") => good(&format!("you have won by a foul of {other}{end}")),
-            (Fared::Win, _) => good(&format!("you have won{}{end}", on_the_board(recorded))),
+            (Fared::Win, _) => good(&format!("you have won{on_the_board}{end}")),
             (Fared::Loss, "resigned") => strong(&format!("you have lost by resigning{end}")),
             (Fared::Loss, "foul") => odd(&format!("you have lost by a foul: two different moves at one turn{end}")),
-            (Fared::Loss, _) => strong(&format!("you have lost{}{end}", on_the_board(recorded))),
-            (Fared::Draw, _) => strong(&format!("it is a draw{}{end}", on_the_board(recorded))),
+            (Fared::Loss, _) => strong(&format!("you have lost{on_the_board}{end}")),
+            (Fared::Draw, _) => strong(&format!("it is a draw{on_the_board}{end}")),
             (Fared::Void, _) => odd(&format!("the match counts for nobody: both have fouled{end}")),
         }
     }
@@ -214,10 +247,6 @@ impl Table {
     fn turn(&self, turn: &str) -> String {
         if turn == self.you { strong("your move") } else { format!("{}'s move", plain(&self.opponent)) }
     }
-}
-
-fn on_the_board(recorded: bool) -> &'static str {
-    if recorded { "" } else { " on the board" }
 }
 
 fn back(outage_ms: Option<u64>, attempts: Option<u32>) -> String {

@@ -95,9 +95,9 @@ pub enum Event {
         /// By which way.
         path: PathKind,
     },
-    /// The opponent's link.
+    /// The opponent has come or gone, by whatever path.
     Opponent {
-        /// Whether there is one.
+        /// Whether it can be reached.
         state: Presence,
     },
     /// The match is suspended: it blocks nobody and can be gone on with.
@@ -213,7 +213,7 @@ pub struct SeatStatus {
     pub you: String,
     /// The other.
     pub opponent: String,
-    /// Whether the other has a link.
+    /// Whether the other can be reached, by any path.
     pub opponent_here: bool,
     /// Whose turn it is; nobody's when decided.
     pub turn: Option<String>,
@@ -229,6 +229,8 @@ pub struct SeatStatus {
     pub rtt_ms: Option<f64>,
     /// Whether it is over by what is known here.
     pub decided: bool,
+    /// For you, once it is decided.
+    pub outcome: Option<Fared>,
     /// Whether both players have signed what decides it.
     pub agreed: bool,
 }

@@ -57,23 +57,37 @@ fn a_board_that_is_shown_already_is_not_shown_again_after_an_outage() {
 }
 
 #[test]
-fn results_say_whether_they_are_recorded() {
+fn results_say_who_knows_them() {
     let mut words = seated();
     let table = [
-        (Fared::Win, "board", false, "you have won on the board; waiting for the server"),
-        (Fared::Win, "board", true, "you have won: recorded"),
-        (Fared::Win, "resigned", false, "you have won, bob has resigned; waiting for the server"),
-        (Fared::Win, "foul", true, "you have won by a foul of bob: recorded"),
-        (Fared::Loss, "board", false, "you have lost on the board; waiting for the server"),
-        (Fared::Loss, "resigned", true, "you have lost by resigning: recorded"),
-        (Fared::Loss, "foul", true, "you have lost by a foul: two different moves at one turn: recorded"),
-        (Fared::Draw, "board", true, "it is a draw: recorded"),
-        (Fared::Void, "foul", true, "the match counts for nobody: both have fouled: recorded"),
+        (Fared::Win, "board", "wait", "you have won on the board, waiting for bob or the server"),
+        (Fared::Win, "board", "agreed", "you have won: agreed, to be recorded when the server is back"),
+        (Fared::Win, "board", "recorded", "you have won: recorded"),
+        (
+            Fared::Win,
+            "resigned",
+            "agreed",
+            "you have won, bob has resigned: agreed, to be recorded when the server is back",
+        ),
+        (Fared::Win, "foul", "recorded", "you have won by a foul of bob: recorded"),
+        (Fared::Win, "foul", "wait", "you have won by a foul of bob, waiting for the server"),
+        (Fared::Loss, "board", "agreed", "you have lost: agreed, to be recorded when the server is back"),
+        (Fared::Loss, "resigned", "wait", "you have lost by resigning, waiting for bob or the server"),
+        (Fared::Loss, "resigned", "recorded", "you have lost by resigning: recorded"),
+        (Fared::Loss, "foul", "recorded", "you have lost by a foul: two different moves at one turn: recorded"),
+        (Fared::Draw, "board", "wait", "it is a draw on the board, waiting for bob or the server"),
+        (Fared::Draw, "board", "recorded", "it is a draw: recorded"),
+        (Fared::Void, "foul", "recorded", "the match counts for nobody: both have fouled: recorded"),
     ];
-    for (outcome, why, recorded, line) in table {
-        let result = Event::Result { match_id: id(), outcome, why: why.to_owned(), agreed: true, recorded };
+    for (outcome, why, ending, line) in table {
+        let (agreed, recorded) = (ending != "wait", ending == "recorded");
+        let result = Event::Result { match_id: id(), outcome, why: why.to_owned(), agreed, recorded };
         assert_eq!(said(&mut words, &result), line);
     }
+    said(&mut words, &Event::Link { state: LinkState::Live, outage_ms: None, attempts: None });
+    let (outcome, why) = (Fared::Loss, "board".to_owned());
+    let result = Event::Result { match_id: id(), outcome, why, agreed: true, recorded: false };
+    assert_eq!(said(&mut words, &result), "you have lost: agreed, to be recorded");
 }
 
 #[test]
@@ -105,13 +119,24 @@ fn people_and_their_matches_are_told_in_these_words() {
 fn a_path_is_told_when_it_changes() {
     let mut words = seated();
     let mut path = |path| said(&mut words, &Event::Path { path });
+    assert_eq!(path(PathKind::None), "", "at the start nobody has been reached yet");
     assert_eq!(path(PathKind::Server), "");
     assert_eq!(path(PathKind::Direct), "playing directly with bob");
     assert_eq!(path(PathKind::Direct), "");
-    assert_eq!(path(PathKind::Server), "playing through the server");
-    assert_eq!(path(PathKind::None), "your moves wait on this disk until there is a way to send them");
+    assert_eq!(path(PathKind::Server), "the direct path is gone; playing through the server");
+    let none = "no way to bob just now; your moves wait on this disk until there is one";
+    assert_eq!(path(PathKind::None), none);
     assert_eq!(path(PathKind::None), "");
     assert_eq!(path(PathKind::Server), "");
+}
+
+#[test]
+fn an_outage_is_told_otherwise_to_who_plays_on_directly() {
+    let mut words = seated();
+    let link = |state| Event::Link { state, outage_ms: None, attempts: None };
+    said(&mut words, &link(LinkState::Live));
+    said(&mut words, &Event::Path { path: PathKind::Direct });
+    assert_eq!(said(&mut words, &link(LinkState::Down)), "the server is gone; you play on directly with bob");
 }
 
 #[test]

@@ -4,13 +4,15 @@ use super::direct::{Via, in_ms};
 use super::{Effect, OFFERS_MAX, Pending, Player, User};
 use crate::model::client::command::Typed;
 use crate::model::client::delay::Delays;
-use crate::model::client::event::Reply;
+use crate::model::client::event::{Event, Reply};
 use crate::model::client::record::{UserFiles, Write};
 use crate::model::client::table::{Cannot, Table};
 use crate::model::id::{MatchId, Name, RequestSeq};
 use crate::model::key::{PublicKey, SecretKey};
+use crate::model::limits::KEPT_LATE_AFTER;
 use crate::model::message::{Answer, Command, ToServer};
 use crate::model::refusal::Refusal;
+use crate::model::time::Now;
 use rand_chacha::rand_core::Rng;
 
 impl Player {
@@ -44,7 +46,10 @@ impl Player {
     /// Makes and sends the request at the head of the outbox, if it is time.
     pub(super) fn next_request(&mut self) {
         let ready = self.heart.as_ref().is_some_and(|heart| heart.ready);
-        while ready && self.outbox.front().is_some_and(|head| head.request.is_none() && !head.opening) {
+        while ready
+            && self.held_until().is_none()
+            && self.outbox.front().is_some_and(|head| head.request.is_none() && !head.opening)
+        {
             let head = self.outbox.pop_front().expect("just looked at");
             match self.make_request(&head.typed) {
                 Ok(Some(command)) => {
@@ -57,6 +62,17 @@ impl Player {
                 Err(refusal) => self.refuse(head.typed.word(), refusal),
             }
         }
+    }
+
+    /// Until when what would begin another match waits after an outage: a game that was decided meanwhile is settled
+    /// first, or else the server would still see the player in it; and the other must come back as well.
+    pub(super) fn held_until(&self) -> Option<Now> {
+        let head = self.outbox.front().filter(|head| head.request.is_none())?;
+        let begins = matches!(head.typed, Typed::Begin(..) | Typed::Accept(_) | Typed::Rematch);
+        let settling =
+            self.seated_table().is_some_and(|table| table.evidence.verdict().is_some() && !table.is_finished());
+        let until = self.live_at? + KEPT_LATE_AFTER;
+        (begins && (settling || head.outage) && self.now < until).then_some(until)
     }
 
     /// The request that a command comes to, or `None` while the user's files are being opened.
@@ -128,12 +144,15 @@ impl Player {
             }
         }
         let newest = |table: &&Table| table.evidence.chain.links().last().map(|link| link.at);
-        let open = self.tables.values().filter(|table| table.evidence.verdict().is_none());
+        // One that is over and not recorded is at hand too: the opponent may not know the last move.
+        let open = self.tables.values().filter(|table| !table.is_finished());
         let seated = open.max_by_key(newest).map(Table::id);
         // Until the server says which match one is seated in, the newest unfinished one is the best guess.
         if let Some(id) = seated.filter(|_| self.has_session()) {
             self.sit(id);
         }
+        let ended: Vec<Event> = self.tables.values().filter_map(Table::unrecorded).collect();
+        ended.into_iter().for_each(|result| self.show(result));
     }
 
     /// Takes a seat: shows the match and its board.
@@ -246,14 +265,16 @@ impl Player {
         let Some(table) = self.seated.and_then(|id| self.tables.get_mut(&id)) else {
             return self.refuse("end", Refusal::NoMatch);
         };
+        let on_turn = table.evidence.chain.turn() == Some(table.seat());
         match table.resign(wall) {
             Ok((at_once, effects)) => {
                 self.carry_out(effects, Via::Server);
-                self.reply(if at_once {
-                    Reply::said("end", "you have resigned")
-                } else {
-                    Reply::said("end", "you will resign when your turn comes; it is the other's move")
-                });
+                let said = match (at_once, on_turn) {
+                    (true, _) => "you have resigned",
+                    (false, true) => "you will resign as soon as the server or the opponent is reached",
+                    (false, false) => "you will resign when your turn comes; it is the other's move",
+                };
+                self.reply(Reply::said("end", said));
             }
             Err(why) => self.cannot("end", why),
         }
@@ -289,9 +310,10 @@ impl Player {
     fn cannot(&mut self, word: &str, cannot: Cannot) {
         match cannot {
             Cannot::Refused(refusal) => self.refuse(word, refusal),
+            Cannot::Unanswered if !self.has_session() => self.refuse(word, Refusal::NotLoggedIn),
             Cannot::Unanswered => {
-                let why = "neither the server nor the opponent has been reached since this program started, so it \
-                           cannot know what was signed before; wait for one of them";
+                let why = "wait for the server or the opponent: neither has been reached since this program started, \
+                           and only they know whether you have moved already";
                 self.reply(Reply::refused(word, "nobody-reached", why));
             }
             Cannot::Promised => {

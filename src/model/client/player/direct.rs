@@ -42,6 +42,8 @@ pub(super) struct Ways {
     alone_since: Option<Now>,
     /// When to ask the server whether it holds less than this client.
     nudge_at: Option<Now>,
+    /// A match whose result was shown before the opponent had signed what decides it.
+    unagreed: Option<MatchId>,
 }
 
 /// Who may be at the other end of the direct path, and by which key this end is known there.
@@ -154,6 +156,7 @@ impl Player {
         self.watch_kept();
         self.show_path();
         self.show_presence();
+        self.tell_agreed();
     }
 
     /// Keeps the direct path of the match one is seated in, under the keys of its newest grant.
@@ -246,6 +249,18 @@ impl Player {
         }
     }
 
+    /// Says once, while the server is down, that the opponent has signed the ending too.
+    fn tell_agreed(&mut self) {
+        let Some(table) = self.ways.unagreed.and_then(|id| self.tables.get(&id)) else { return };
+        if table.is_finished() {
+            self.ways.unagreed = None;
+        } else if table.is_agreed() && !self.is_ready() {
+            let text = format!("{} has it too: agreed, to be recorded when the server is back", table.opponent());
+            self.ways.unagreed = None;
+            self.notice("agreed", text);
+        }
+    }
+
     fn show_path(&mut self) {
         let now = self.seated.map(|id| (id, self.path()));
         if now != self.ways.shown_path {
@@ -258,7 +273,9 @@ impl Player {
 
     /// The opponent is away if the server says so, or if for long enough neither way has led there.
     fn show_presence(&mut self) {
-        let Some(table) = self.seated_table() else {
+        // Who is not logged in hears of nobody but by the direct path.
+        let hears = self.has_session() || self.path() == PathKind::Direct;
+        let Some(table) = self.seated_table().filter(|_| hears) else {
             (self.ways.shown_here, self.ways.alone_since) = (None, None);
             return;
         };
@@ -295,7 +312,7 @@ impl Player {
     pub(super) fn path(&self) -> PathKind {
         if self.direct.as_ref().is_some_and(|direct| direct.peer.is_up()) {
             PathKind::Direct
-        } else if self.is_ready() {
+        } else if self.is_ready() && (self.has_session() || self.seated.is_none()) {
             PathKind::Server
         } else {
             PathKind::None
@@ -316,7 +333,12 @@ impl Player {
         for effect in effects {
             match effect {
                 table::Effect::Write(write) => self.effects.push_back(Effect::Write(write)),
-                table::Effect::Show(event) => self.effects.push_back(Effect::Show(event)),
+                table::Effect::Show(event) => {
+                    if let Event::Result { match_id, agreed: false, recorded: false, .. } = &*event {
+                        self.ways.unagreed = match_id.parse().ok();
+                    }
+                    self.effects.push_back(Effect::Show(event));
+                }
                 table::Effect::Tell(message) => {
                     if self.is_ready() {
                         self.effects.push_back(Effect::Send(message));

@@ -61,6 +61,8 @@ pub struct Player {
     direct: Option<Direct>,
     ways: Ways,
     failure_told: bool,
+    /// When the link last began to carry requests.
+    live_at: Option<Now>,
     save_at: Now,
     effects: VecDeque<Effect>,
     now: Now,
@@ -91,6 +93,8 @@ struct Pending {
     /// Made when its turn comes; sent again, with the same number, on every new link until it is answered.
     request: Option<(RequestSeq, Command)>,
     opening: bool,
+    /// Whether it was typed while there was no link.
+    outage: bool,
 }
 
 /// What has happened.
@@ -206,6 +210,7 @@ impl Player {
             direct: None,
             ways: Ways::new(direct),
             failure_told: false,
+            live_at: None,
             save_at: Now::NEVER,
             effects: VecDeque::new(),
             now,
@@ -257,7 +262,7 @@ impl Player {
     pub fn poll_timeout(&self) -> Now {
         let heart = self.heart.as_ref().map(|heart| heart.silence.deadline().min(heart.pulse.due()));
         let link = self.supervisor.poll_timeout().min(heart.unwrap_or(Now::NEVER));
-        link.min(self.save_at).min(self.poll_peer_timeout())
+        link.min(self.save_at).min(self.poll_peer_timeout()).min(self.held_until().unwrap_or(Now::NEVER))
     }
 
     /// What to do next, until `None`.
@@ -318,6 +323,7 @@ impl Player {
             path: self.path(),
             rtt_ms: self.delays().and_then(|delays| delays.last3().last().copied()).map(in_ms),
             decided: table.evidence.verdict().is_some(),
+            outcome: table.evidence.verdict().map(|ruling| ruling.fared(table.seat())),
             agreed: table.is_agreed(),
         }
     }
@@ -354,6 +360,7 @@ impl Player {
     fn connected(&mut self) {
         let Some(heart) = self.heart.as_mut().filter(|heart| !heart.ready) else { return };
         heart.ready = true;
+        self.live_at = Some(self.now);
         self.supervisor.live(self.now);
         self.failure_told = false;
         self.ways.told = false;
@@ -444,11 +451,13 @@ impl Player {
             let why = "too many commands wait for the server; this one was not taken";
             return self.reply(Reply::refused(typed.word(), "busy", why));
         }
-        if !matches!(self.supervisor.link(), Link::Live { .. }) && self.supervisor.outage(self.now).is_some_and(is_long)
-        {
-            self.notice("queued", "the server is away; this goes out as soon as it is back");
+        let live = matches!(self.supervisor.link(), Link::Live { .. });
+        let outage = self.live_at.is_some() && !live;
+        if !live && self.supervisor.outage(self.now).is_some_and(is_long) {
+            let text = format!("the server is away; {} goes out as soon as it is back", typed.word());
+            self.notice("queued", text);
         }
-        self.outbox.push_back(Pending { typed, request: None, opening: false });
+        self.outbox.push_back(Pending { typed, request: None, opening: false, outage });
     }
 }
 

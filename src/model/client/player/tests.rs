@@ -2,9 +2,14 @@
 #![allow(clippy::unwrap_used, reason = "a failed test should panic")]
 #![allow(clippy::wildcard_enum_match_arm, reason = "a test picks what it looks for")]
 
+use super::{Effect, Input};
 use crate::model::client::command::Typed;
 use crate::model::client::event::Event;
+use crate::model::client::peer::PeerConn;
+use crate::model::client::table;
+use crate::model::message::{Entries, KeeperMessage, ToPeer};
 use crate::model::statement::Fared;
+use crate::model::time::WallMs;
 use crate::model::world::World;
 
 /// Plays `cells` in turn, whoever's turn it is; everything settles after each.
@@ -49,6 +54,7 @@ fn a_match_is_played_settled_and_scored() {
     play(&mut world, &X_WINS);
     assert_eq!(results(&world, x), [(Fared::Win, false), (Fared::Win, true)]);
     assert_eq!(results(&world, 1 - x), [(Fared::Loss, false), (Fared::Loss, true)]);
+    assert_eq!(agreements(&world, x), 0, "the server's verdict says more");
     let leaders: Vec<(u32, u32)> =
         world.recovered().leaders().map(|account| (account.points(), account.tally.wins)).collect();
     assert_eq!(leaders, [(2, 1), (0, 0)]);
@@ -152,4 +158,75 @@ fn rematch_asks_the_last_opponent_for_the_same_game() {
     world.type_in(1, Typed::Accept(None));
     world.settle();
     assert!(world.clients.iter().all(|client| client.player.status(world.now).seated.is_some()));
+}
+
+#[test]
+fn who_has_won_while_the_server_is_down_is_told_once_that_it_is_agreed() {
+    let mut world = seated();
+    let x = mover(&world);
+    play(&mut world, &X_WINS[..4]);
+    world.kill_server();
+    let (row, col) = X_WINS[4];
+    world.type_in(x, Typed::Send(vec![row.to_string(), col.to_string()]));
+    assert_eq!(results(&world, x), [(Fared::Win, false)]);
+    assert_eq!(agreements(&world, x), 0, "the other has not signed it");
+    let receipt = receipt_for_all(&world, 1 - x, x);
+    for _ in 0..2 {
+        hear(&mut world, x, receipt.clone());
+    }
+    assert_eq!(agreements(&world, x), 1);
+    let status = world.clients[x].player.status(world.now);
+    assert!(status.seated.is_some_and(|seat| seat.agreed && seat.outcome == Some(Fared::Win)));
+    world.start_server();
+    world.settle();
+    assert_eq!(results(&world, x), [(Fared::Win, false), (Fared::Win, true)]);
+    assert_eq!(agreements(&world, x), 1);
+}
+
+#[test]
+fn a_rematch_asked_for_while_the_server_is_down_waits_for_the_settlement() {
+    let mut world = seated();
+    let x = mover(&world);
+    play(&mut world, &X_WINS[..4]);
+    world.kill_server();
+    let (row, col) = X_WINS[4];
+    world.type_in(x, Typed::Send(vec![row.to_string(), col.to_string()]));
+    world.type_in(x, Typed::Rematch);
+    world.start_server();
+    world.settle();
+    let asked = |event: &Event| matches!(event, Event::Reply(reply) if reply.command == "rematch" && reply.ok);
+    assert!(world.clients[x].shown.iter().any(asked));
+    assert!(world.clients[1 - x].shown.iter().any(|event| matches!(event, Event::Invited { resumes: false, .. })));
+}
+
+fn agreements(world: &World, number: usize) -> usize {
+    let told = |event: &&Event| matches!(event, Event::Notice { code: "agreed", .. });
+    world.clients[number].shown.iter().filter(told).count()
+}
+
+/// What client `number` would answer if it heard all that `other` holds.
+fn receipt_for_all(world: &World, number: usize, other: usize) -> KeeperMessage {
+    let mut table = world.clients[number].player.table().unwrap().clone();
+    let chain = &table.evidence.chain;
+    let (epoch, head) = (chain.grant().epoch, chain.head());
+    let (_, entries) = world.clients[other].player.table().unwrap().evidence.news_for(epoch, head);
+    let entries = Entries::split(table.id(), &[], &entries).next().unwrap();
+    let effects = table.on_keeper(KeeperMessage::Entries(entries), WallMs(0));
+    let receipt = |effect| match effect {
+        table::Effect::Pass(message) => Some(*message).filter(|message| matches!(message, KeeperMessage::Held { .. })),
+        _ => None,
+    };
+    effects.into_iter().find_map(receipt).unwrap()
+}
+
+/// Client `number` hears it from its opponent.
+fn hear(world: &mut World, number: usize, message: KeeperMessage) {
+    let (now, client) = (world.now, &mut world.clients[number]);
+    let input = Input::PeerHeard { conn: PeerConn(0), message: Box::new(ToPeer::Keeper(message)) };
+    client.player.handle(now, WallMs(0), input);
+    while let Some(effect) = client.player.poll_effect() {
+        if let Effect::Show(event) = effect {
+            client.shown.push(*event);
+        }
+    }
 }

@@ -63,7 +63,7 @@ impl Table {
         if self.promised.is_some() {
             merge = merge.under_promise(&self.evidence);
         }
-        let mut effects = self.adopt(&merge);
+        let mut effects = self.adopt(&merge, false);
         if let Some(have) = self.awaited {
             let chain = &self.evidence.chain;
             if chain.grant().epoch > have.epoch || chain.holds(have.epoch, have.head) {
@@ -121,7 +121,7 @@ impl Table {
                 && signed(&foul.second)
         };
         merge.fouls = fouls.into_iter().take(Seat::BOTH.len()).filter(good).collect();
-        self.adopt(&merge)
+        self.adopt(&merge, false)
     }
 
     /// A receipt.
@@ -210,7 +210,7 @@ impl Table {
     }
 
     /// Stores and shows what a merge found.
-    pub(super) fn adopt(&mut self, merge: &Merge) -> Vec<Effect> {
+    pub(super) fn adopt(&mut self, merge: &Merge, signed_here: bool) -> Vec<Effect> {
         let fouls = merge.fouls.iter().filter(|foul| self.evidence.fouls[foul.first.body.seat.index()].is_none());
         let fouls = fouls.map(|foul| MatchRecord::Foul(Box::new(foul.clone())));
         let steps = merge.adopt.iter().map(|step| match step {
@@ -225,7 +225,10 @@ impl Table {
         for step in &merge.adopt {
             match step {
                 Step::Entry(entry) => {
-                    effects.push(show(self.move_event(entry.body(), None)));
+                    // One's own move that comes from another keeper is on its disk: `report` shows it.
+                    if signed_here || entry.body().seat != self.seat {
+                        effects.push(show(self.move_event(entry.body(), None)));
+                    }
                     self.evidence.chain.push(entry).expect("the merge was made against this history");
                 }
                 Step::Grant(grant) => effects.extend(self.regrant(grant)),
@@ -254,11 +257,10 @@ impl Table {
         self.promised = None;
         self.disputed = None;
         let lost = was_mine && self.key().is_none();
-        let moved = grant.body().keys[self.seat.other().index()];
         let text = if lost {
             "this seat is played from another device from now on; here you can only watch".to_owned()
         } else {
-            format!("{} plays from another device from now on (key {moved})", self.opponent())
+            format!("{} plays from another device from now on", self.opponent())
         };
         let code = if lost { "seat-moved" } else { "opponent-moved" };
         // The other end of the direct path may be the old device: it hears it from here.

@@ -147,7 +147,7 @@ impl Table {
                 MatchRecord::Candidates(candidates) => table.candidates = candidates,
             }
         }
-        table.shown = table.verdict.as_ref().map(|verdict| verdict.body.ruling);
+        table.shown = table.evidence.verdict();
         table.reported = [table.seen(), table.kept()];
         Ok(table)
     }
@@ -400,7 +400,7 @@ impl Table {
         let entry = Verified::from_disk(entry);
         let merge = self.evidence.merge(&[], std::slice::from_ref(&entry));
         assert!(matches!(merge.adopt[..], [Step::Entry(_)]), "the caller has checked that it can be played");
-        let mut effects = self.adopt(&merge);
+        let mut effects = self.adopt(&merge, true);
         effects.extend(self.entries_out(&[], &[entry]).into_iter().map(keeper::spread));
         effects
     }

@@ -58,6 +58,13 @@ impl Table {
         Some(show(self.result(ruling, false)))
     }
 
+    /// The result of a match that is over and not recorded.
+    #[must_use]
+    pub fn unrecorded(&self) -> Option<Event> {
+        let ruling = self.evidence.verdict().filter(|_| !self.is_finished() && self.key.is_some())?;
+        Some(self.result(ruling, false))
+    }
+
     pub(super) fn result(&self, ruling: Ruling, recorded: bool) -> Event {
         Event::Result {
             match_id: self.id().to_string(),
