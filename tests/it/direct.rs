@@ -141,7 +141,7 @@ fn a_player_goes_on_from_another_device_and_the_old_one_cannot_write_any_more() 
     pair.seats[1].until(&[("event", "notice".into()), ("code", "opponent-moved".into())]);
     old.start_again();
     old.until(&[("event", "notice".into()), ("code", "session-ended".into())]);
-    assert_eq!(old.refused("send 3 3"), "nobody-reached", "nobody answers the old key");
+    assert_eq!(old.refused("send 3 3"), "not-logged-in", "nobody answers the old key");
     direct(&mut pair);
     pair.play(&X_WINS[2..]);
     pair.x_has_won();

@@ -210,7 +210,9 @@ async fn nobody_but_the_holder_of_the_opponents_key_gets_through() {
 async fn what_a_lying_opponent_says_directly_changes_nothing_that_is_true() {
     let mut board = Board::set().await;
     let mut line = board.dial().await;
-    assert!(matches!(line.have().await, KeeperMessage::Have(_)));
+    let said = line.have().await;
+    assert!(matches!(said, KeeperMessage::Have(_)));
+    assert!(line.say(&ToPeer::Keeper(said)).await, "who holds as much says so");
     let direct = |event: &Event| matches!(event, Event::Path { path: PathKind::Direct }).then_some(());
     until(&mut board.honest, direct).await;
     board.play(1, 1).await;

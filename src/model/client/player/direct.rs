@@ -23,6 +23,9 @@ pub(super) struct Direct {
     keys: [PublicKey; 2],
     peer: Peer,
     delays: Delays,
+    /// Whether the opponent has said what it holds since the path came up: from then on all is known that is needed to
+    /// move.
+    greeted: bool,
 }
 
 /// What is known about the direct path of this client as a whole.
@@ -99,6 +102,7 @@ impl Player {
         };
         direct.peer.heard(self.now, conn, frame);
         let match_id = direct.match_id;
+        direct.greeted |= matches!(message, ToPeer::Keeper(KeeperMessage::Have(_)));
         if let ToPeer::Keeper(message) = message
             && message.match_id() == match_id
         {
@@ -177,7 +181,7 @@ impl Player {
         let mine = table.key().expect("just looked at").clone();
         let mut peer = Peer::new(now, seed, keys[0] < keys[1]);
         peer.candidates(now, table.candidates().to_vec());
-        self.direct = Some(Direct { match_id, keys, peer, delays: Delays::default() });
+        self.direct = Some(Direct { match_id, keys, peer, delays: Delays::default(), greeted: false });
         self.effects.push_back(Effect::Meet(Some(Box::new(Meet { mine, theirs: keys[1] }))));
     }
 
@@ -202,7 +206,10 @@ impl Player {
                         self.effects.push_back(Effect::PeerSend(conn, Box::new(ToPeer::Keeper(have))));
                     }
                 }
-                peer::Effect::Down { .. } => self.direct.iter_mut().for_each(|direct| direct.delays.clear()),
+                peer::Effect::Down { .. } => self.direct.iter_mut().for_each(|direct| {
+                    direct.delays.clear();
+                    direct.greeted = false;
+                }),
                 peer::Effect::RoundTrip(length) => {
                     self.direct.iter_mut().for_each(|direct| direct.delays.push(length));
                 }
@@ -310,7 +317,7 @@ impl Player {
 
     /// How entries travel just now.
     pub(super) fn path(&self) -> PathKind {
-        if self.direct.as_ref().is_some_and(|direct| direct.peer.is_up()) {
+        if self.direct.as_ref().is_some_and(|direct| direct.peer.is_up() && direct.greeted) {
             PathKind::Direct
         } else if self.is_ready() && (self.has_session() || self.seated.is_none()) {
             PathKind::Server
