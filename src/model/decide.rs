@@ -163,6 +163,9 @@ pub fn accept(
     if let Some(match_id) = invite.resume.filter(still_open) {
         return Ok(vec![Fact::MatchResumed { match_id }]);
     }
+    if invite.key == key {
+        return Err(Refusal::KeyKnown);
+    }
     let mut seats = [(from.user, invite.key), (to.user, key)];
     if !inviter_is_x {
         seats.reverse();
@@ -236,13 +239,18 @@ fn settle(of: &Match, verdict: Option<Ruling>, points: Points) -> Option<Fact> {
 /// A player asks for a seat under another key; nothing if that is its key, or was asked for already.
 ///
 /// # Errors
-/// [`Refusal::GameOver`] if the match is decided, [`Refusal::TooManyDevices`] if it has moved too often.
+/// [`Refusal::GameOver`] if the match is decided, [`Refusal::TooManyDevices`] if it has moved too often,
+/// [`Refusal::KeyKnown`] if a seat has or had that key.
 pub fn take_seat(of: &Match, seat: Seat, key: PublicKey) -> Result<Option<Fact>, Refusal> {
     if of.ruling.is_some() || of.evidence.verdict().is_some() {
         return Err(Refusal::GameOver);
     }
     let at = seat.index();
     let known = of.grant().keys[at] == key || of.asked[at] == Some(key);
+    let mut keys = of.evidence.chain.grants().iter().flat_map(|grant| grant.body.keys);
+    if !known && (keys.any(|used| used == key) || of.asked.contains(&Some(key))) {
+        return Err(Refusal::KeyKnown);
+    }
     if !known && of.evidence.chain.grants().len() >= EPOCHS_MAX {
         return Err(Refusal::TooManyDevices);
     }

@@ -112,6 +112,9 @@ pub enum Refusal {
     /// A match whose seats have changed their keys too often.
     #[error("this match has changed devices too often; it goes on where it is")]
     TooManyDevices,
+    /// A match key that a seat of this match has or had already.
+    #[error("that match key is not a new one")]
+    KeyKnown,
 }
 
 impl Refusal {
@@ -157,6 +160,7 @@ impl Refusal {
             Self::Restarting => "restarting",
             Self::Unsupported => "unsupported",
             Self::TooManyDevices => "too-many-devices",
+            Self::KeyKnown => "key-known",
         }
     }
 }

@@ -319,6 +319,7 @@ fn refusals() -> Vec<Refusal> {
         Refusal::Restarting,
         Refusal::Unsupported,
         Refusal::TooManyDevices,
+        Refusal::KeyKnown,
     ]
 }
 
