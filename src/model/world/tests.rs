@@ -181,6 +181,30 @@ fn one_player_alone_settles_the_match_and_the_other_a_day_later_learns_of_it() {
 }
 
 #[test]
+fn a_verdict_that_was_written_before_a_crash_and_perhaps_not_shown_is_shown_again_once() {
+    let mut world = seated(12);
+    let x = mover(&world);
+    play(&mut world, &X_WINS);
+    assert_eq!(last(&world, x), Some((Fared::Win, true)));
+    world.kill_server();
+    world.restart_client(x);
+    world.clients[x].shown.clear();
+    world.start_server();
+    world.settle();
+    assert_eq!(results(&world, x), [], "the server has heard that it is stored, which comes after showing it");
+    // Of a server that has not heard it, all that is known is that the verdict is on this disk.
+    world.wipe_server();
+    world.start_server();
+    world.settle();
+    log_in(&mut world, x);
+    assert_eq!((results(&world, x).len(), last(&world, x)), (1, Some((Fared::Win, true))));
+    world.break_link(x);
+    world.settle();
+    assert_eq!(results(&world, x).len(), 1);
+    assert_eq!(points(&world), [2, 0]);
+}
+
+#[test]
 fn without_any_way_to_the_opponent_a_move_waits_and_the_match_goes_on_later() {
     let mut world = seated(9);
     let x = mover(&world);
