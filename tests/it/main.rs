@@ -3,6 +3,7 @@
 
 mod admin;
 mod client;
+mod fates;
 mod hostile;
 mod house;
 mod lost;
