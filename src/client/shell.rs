@@ -262,8 +262,11 @@ impl Shell {
                 self.store = Some(store);
                 result
             }
-            // It is not cancelled, so it has panicked.
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // It was never begun: the runtime is ending, and this task with it.
+                Err(_) => std::future::pending().await,
+            },
         }
     }
 

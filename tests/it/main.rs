@@ -3,7 +3,9 @@
 
 mod admin;
 mod client;
+#[cfg(unix)]
 mod direct;
+mod fates;
 mod hostile;
 mod house;
 mod lost;

@@ -78,8 +78,8 @@ fn strike(world: &mut World, fates: [Fate; 3]) {
         Fate::Killed => world.kill_server(),
         Fate::Wiped => world.wipe_server(),
     }
-    for number in 0..2 {
-        match fates[number] {
+    for (number, fate) in fates[..2].iter().enumerate() {
+        match fate {
             Fate::Alive => {}
             Fate::Killed => world.restart_client(number),
             Fate::Wiped => world.wipe_client(number),
@@ -89,8 +89,8 @@ fn strike(world: &mut World, fates: [Fate; 3]) {
         world.start_server();
     }
     world.settle();
-    for number in 0..2 {
-        if fates[number] == Fate::Wiped || fates[2] == Fate::Wiped {
+    for (number, fate) in fates[..2].iter().enumerate() {
+        if *fate == Fate::Wiped || fates[2] == Fate::Wiped {
             log_in(world, number);
         }
     }
@@ -178,6 +178,30 @@ fn one_player_alone_settles_the_match_and_the_other_a_day_later_learns_of_it() {
         assert!(results(&world, away).last().unwrap().2, "a day later");
         assert_eq!(points(&world), [2, 0]);
     }
+}
+
+#[test]
+fn a_verdict_that_was_written_before_a_crash_and_perhaps_not_shown_is_shown_again_once() {
+    let mut world = seated(12);
+    let x = mover(&world);
+    play(&mut world, &X_WINS);
+    assert_eq!(last(&world, x), Some((Fared::Win, true)));
+    world.kill_server();
+    world.restart_client(x);
+    world.clients[x].shown.clear();
+    world.start_server();
+    world.settle();
+    assert_eq!(results(&world, x), [], "the server has heard that it is stored, which comes after showing it");
+    // Of a server that has not heard it, all that is known is that the verdict is on this disk.
+    world.wipe_server();
+    world.start_server();
+    world.settle();
+    log_in(&mut world, x);
+    assert_eq!((results(&world, x).len(), last(&world, x)), (1, Some((Fared::Win, true))));
+    world.break_link(x);
+    world.settle();
+    assert_eq!(results(&world, x).len(), 1);
+    assert_eq!(points(&world), [2, 0]);
 }
 
 #[test]

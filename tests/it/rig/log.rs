@@ -48,6 +48,14 @@ impl Log {
         let text = patiently(&what, watch.wait_for(|text| text.lines().any(|line| has_all(line, words)))).await;
         text.unwrap().lines().find(|line| has_all(line, words)).unwrap().to_owned()
     }
+
+    /// Waits for more than `before` lines with all these words in them.
+    pub(crate) async fn more(&self, before: usize, words: &[&str]) {
+        let mut watch = self.0.subscribe();
+        let more = |text: &String| text.lines().filter(|line| has_all(line, words)).count() > before;
+        let what = format!("more than {before} lines of the log with {words:?}");
+        drop(patiently(&what, watch.wait_for(more)).await.unwrap());
+    }
 }
 
 fn has_all(line: &str, words: &[&str]) -> bool {

@@ -52,7 +52,7 @@ pub(crate) struct TestServer {
     pub(crate) id: ServerId,
     pub(crate) log: Log,
     pub(crate) report: Report,
-    setup: Setup,
+    pub(crate) setup: Setup,
     dir: TempDir,
     strangers: Strangers,
     journal: Arc<Journals>,

@@ -143,10 +143,13 @@ impl Player {
                 Err(why) => self.notice("match-file-damaged", why.to_string()),
             }
         }
-        let newest = |table: &&Table| table.evidence.chain.links().last().map(|link| link.at);
+        let newest = |table: &Table| table.evidence.chain.links().last().map(|link| link.at);
+        if let Some(last) = self.tables.values_mut().max_by_key(|table| newest(table)) {
+            last.doubt();
+        }
         // One that is over and not recorded is at hand too: the opponent may not know the last move.
         let open = self.tables.values().filter(|table| !table.is_finished());
-        let seated = open.max_by_key(newest).map(Table::id);
+        let seated = open.max_by_key(|table| newest(table)).map(Table::id);
         // Until the server says which match one is seated in, the newest unfinished one is the best guess.
         if let Some(id) = seated.filter(|_| self.has_session()) {
             self.sit(id);

@@ -144,7 +144,8 @@ impl Table {
     fn on_verdict(&mut self, verdict: Signed<Verdict>) -> Vec<Effect> {
         let ruling = verdict.body.ruling;
         if self.verdict.as_ref().is_some_and(|held| held.body.ruling == ruling) {
-            return vec![self.stored(ruling)];
+            let again = std::mem::take(&mut self.unshown).then(|| show(self.result(ruling, true)));
+            return again.into_iter().chain([self.stored(ruling)]).collect();
         }
         let Ok(verdict) = verdict.verify(&self.server_key, &self.grant().server) else { return Vec::new() };
         let released = self.promised.take().and_then(|_| self.append(vec![MatchRecord::Released]));

@@ -40,6 +40,8 @@ pub struct Table {
     wish: bool,
     promised: Option<Signed<Promise>>,
     shown: Option<Ruling>,
+    /// Whether a crash may have come between writing the verdict and showing it.
+    unshown: bool,
     verdict: Option<Signed<Verdict>>,
     /// A verdict for which evidence is missing here.
     untold: Option<Signed<Verdict>>,
@@ -172,6 +174,7 @@ impl Table {
             wish: false,
             promised: None,
             shown: None,
+            unshown: false,
             verdict: None,
             untold: None,
             disputed: None,
@@ -304,6 +307,12 @@ impl Table {
     #[must_use]
     pub const fn is_finished(&self) -> bool {
         self.verdict.is_some()
+    }
+
+    /// It was the last match before a crash, which may have come between writing its verdict and showing it: should the
+    /// server not have heard of the writing, the player is shown it again.
+    pub const fn doubt(&mut self) {
+        self.unshown = self.is_finished();
     }
 
     /// How many entries the opponent has on disk.
