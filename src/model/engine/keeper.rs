@@ -155,8 +155,9 @@ impl Engine {
             let opponent = of.user(seat.other());
             let held = held.into_signed();
             self.send_to(opponent, ToClient::Keeper(KeeperMessage::Held { keeper: Keeper::Player(seat), held }));
-        } else if plies > chain.plies() {
-            // The opponent has reached this player and not the server: it can be had from here.
+        } else if plies > chain.plies() && of.ruling.is_none() {
+            // The opponent has reached this player and not the server: it can be had from here. After a fork it cannot,
+            // and the two would never stop asking and answering.
             self.send_have(conn, match_id);
         }
     }
