@@ -188,9 +188,11 @@ impl Table {
     /// is shown instead.
     pub fn on_promise_wanted(&mut self, epoch: u32) -> Vec<Effect> {
         let due = epoch == self.grant().epoch.saturating_add(1) && self.evidence.verdict().is_none();
-        let Some(key) = self.key().filter(|_| due && self.answered) else {
+        // Without a key there is nothing to promise; to say so would be asked again, for ever.
+        let Some(key) = self.key() else { return Vec::new() };
+        if !due || !self.answered {
             return vec![answer(self.have())];
-        };
+        }
         if self.promised.as_ref().is_none_or(|promise| promise.body.epoch != epoch) {
             let promise = Signed::by(key, &self.grant().server, self.evidence.promise(epoch));
             self.promised = Some(promise);
