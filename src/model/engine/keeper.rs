@@ -23,7 +23,7 @@ impl Engine {
         };
         let (grants, entries) = of.evidence.news_for(have.epoch, have.head);
         let agrees = of.evidence.chain.holds(have.epoch, have.head);
-        self.shows(match_id, seat, have.epoch);
+        self.shows(match_id, seat, have.epoch, have.head.plies);
         self.send_history(conn, match_id, &grants, &entries);
         self.send_have(conn, match_id);
         if agrees {
@@ -52,8 +52,9 @@ impl Engine {
         let merge = of.evidence.merge(grants, entries);
         let whole = grants.first().is_some_and(|grant| grant.body().base == Base::NONE);
         self.deliver(conn, match_id, &merge, &[]);
-        if let Some(newest) = grants.last() {
-            self.shows(match_id, seat, newest.body().epoch);
+        match grants.last() {
+            Some(newest) => self.shows(match_id, seat, newest.body().epoch, 0),
+            None => self.hear(match_id),
         }
         let ply = first.saturating_add(u16::try_from(merge.entries().count()).unwrap_or(u16::MAX));
         match merge.refused {

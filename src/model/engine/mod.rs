@@ -70,8 +70,8 @@ pub struct Engine {
     now: Now,
     draining: bool,
     disk_full: bool,
-    /// The newest epoch that X and O have shown in this run, by match.
-    shown: BTreeMap<MatchId, [u32; 2]>,
+    /// The newest epoch, and the number of entries, that X and O have shown in this run, by match.
+    shown: BTreeMap<MatchId, [(u32, u16); 2]>,
     /// Whether this run has found that state was lost.
     loss_known: bool,
 }

@@ -121,15 +121,15 @@ impl Engine {
         shown.into_iter().for_each(|match_id| self.hear(match_id));
     }
 
-    /// A player has shown what it holds of a match, by grants up to `epoch`.
-    pub(super) fn shows(&mut self, match_id: MatchId, seat: Seat, epoch: u32) {
+    /// A player has shown how much it holds of a match, by grants up to `epoch`.
+    pub(super) fn shows(&mut self, match_id: MatchId, seat: Seat, epoch: u32, plies: u16) {
         let shown = self.shown.entry(match_id).or_default();
-        shown[seat.index()] = shown[seat.index()].max(epoch);
+        shown[seat.index()] = shown[seat.index()].max((epoch, plies));
         self.hear(match_id);
     }
 
     /// Goes on with a match as before the loss once both seats have been heard.
-    fn hear(&mut self, match_id: MatchId) {
+    pub(super) fn hear(&mut self, match_id: MatchId) {
         let Some((of, shown)) = self.state.game(match_id).zip(self.shown.get(&match_id)) else { return };
         let Some(fact) = decide::heard(of, *shown).filter(|_| !self.is_shut()) else { return };
         let users = of.grant().users;
