@@ -200,6 +200,7 @@ impl Table {
         }
         records.extend(later.map(|grant| MatchRecord::Regranted(Box::new(grant.clone()))));
         records.extend(self.evidence.fouls.iter().flatten().map(|foul| MatchRecord::Foul(Box::new(foul.clone()))));
+        records.extend(self.verdict.clone().map(MatchRecord::Verdict));
         self.key = Some(key);
         Effect::Write(Write::Open { match_id: self.id(), records })
     }
@@ -292,10 +293,10 @@ impl Table {
         stored.into_iter().chain(self.receipt_out().map(keeper::spread)).collect()
     }
 
-    /// Whether nothing more is to be done: the verdict is stored.
+    /// Whether nothing more is to be done: the verdict is stored, and no foul was proved since.
     #[must_use]
-    pub const fn is_finished(&self) -> bool {
-        self.verdict.is_some()
+    pub fn is_finished(&self) -> bool {
+        self.verdict.as_ref().is_some_and(|verdict| self.evidence.verdict() == Some(verdict.body.ruling))
     }
 
     /// How many entries the opponent has on disk.
