@@ -281,6 +281,10 @@ impl State {
         of.ruling = Some(ruling);
         of.told = [false; 2];
         let users = of.grant().users;
+        // Who has stored the verdict before this one does not have it yet.
+        self.players_of(users, |account| {
+            account.open.insert(match_id);
+        });
         self.rule(match_id, users, ruling, credit);
         self.unseat(match_id)
     }
