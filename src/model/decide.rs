@@ -266,12 +266,14 @@ pub fn regrant(of: &Match, promise: Option<(Seat, &Verified<Promise>)>) -> Optio
     Some(Fact::Regranted { grant })
 }
 
-/// That both seats have shown what they hold, of a match in which a server that lost state waits for it. `shown` is
-/// the newest epoch that each seat has shown: the holder of an older key does not speak for it.
+/// That both seats have shown what they hold, and it is here, of a match in which a server that lost state waits for it.
+/// `shown` is the newest epoch that each seat has shown, and how many entries under it: the holder of an older key does
+/// not speak for it.
 #[must_use]
-pub fn heard(of: &Match, shown: [u32; 2]) -> Option<Fact> {
+pub fn heard(of: &Match, shown: [(u32, u16); 2]) -> Option<Fact> {
     let Grant { match_id, epoch, .. } = *of.grant();
-    (of.recovering && shown == [epoch; 2]).then_some(Fact::Heard { match_id })
+    let here = |(shown, plies): (u32, u16)| shown == epoch && plies <= of.evidence.chain.plies();
+    (of.recovering && shown.into_iter().all(here)).then_some(Fact::Heard { match_id })
 }
 
 /// What proofs change in a match that has been filed away: its verdict was given on evidence no longer at hand. One fact

@@ -296,6 +296,10 @@ impl State {
         of.ruling = Some(ruling);
         of.told = [false; 2];
         let users = of.grant().users;
+        // Who has stored the verdict before this one does not have it yet.
+        self.players_of(users, |account| {
+            account.open.insert(match_id);
+        });
         self.rule(match_id, users, ruling, credit);
         self.unseat(match_id)
     }
@@ -331,9 +335,12 @@ impl State {
         of.evidence.regrant(&signed).map_err(|why| Unfit(format!("match {}: {why}", grant.match_id)))
     }
 
+    /// Who asked for a seat may have it by a grant that was lost; who has not asks again.
     fn lose(&mut self) {
         self.lost = Some(self.head.uptime);
-        self.matches.values_mut().for_each(|of| of.recovering = true);
+        for of in self.matches.values_mut() {
+            (of.recovering, of.asked) = (true, [None; 2]);
+        }
     }
 
     /// Changes a tally and the place in the ranking. An unknown user is recorded but not scored.

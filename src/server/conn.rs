@@ -53,6 +53,8 @@ struct Conn {
     exporter: [u8; 32],
     nonce: [u8; 16],
     resume: Option<ResumeRequest>,
+    /// Whether it was ever logged in.
+    live: bool,
     /// Learned from what the engine sends.
     keys: MatchKeys,
     silence: Silence,
@@ -127,6 +129,7 @@ pub(crate) async fn serve(house: Arc<House>, stream: Stream, peer: SocketAddr, g
         exporter,
         nonce,
         resume: None,
+        live: false,
         keys: MatchKeys::default(),
         silence,
         turns,
@@ -255,6 +258,8 @@ impl Conn {
                 Input::Resume { conn, request }
             }
             ToServer::Request { seq, command } => Input::Request { conn, seq, command },
+            // Before it is known whose connection it is, nothing is to be kept.
+            ToServer::Keeper(_) | ToServer::Candidates(_) | ToServer::Stored { .. } if !self.live => return Ok(()),
             ToServer::Keeper(message) => match self.keeper(message) {
                 Some(input) => input,
                 None => return Ok(()),
@@ -292,10 +297,6 @@ impl Conn {
         let conn = self.id;
         let refused = |ply: u16, refusal| Input::BadEntry { conn, match_id, ply: ply.min(PLIES_MAX), refusal };
         let Some(grants) = self.granted(match_id, grants) else { return refused(0, Refusal::BadSignature) };
-        // A match that is not among those shown on this connection is the engine's to answer.
-        if grants.is_empty() && !self.keys.knows(match_id) {
-            return Input::Entries { conn, match_id, grants, entries: Vec::new() };
-        }
         let mut good = Vec::with_capacity(entries.len());
         for entry in entries {
             let ply = entry.body.ply;
@@ -382,6 +383,7 @@ impl Conn {
         match &message {
             ToClient::Live(view) => {
                 self.guest.logged_in();
+                self.live = true;
                 self.reader.decoder.set_limit(FRAME_BYTES_MAX);
                 self.keys.clear();
                 view.matches.iter().for_each(|of| self.keys.learn(&of.grant.body));

@@ -49,7 +49,8 @@ impl MatchKeys {
     }
 
     /// Whether anything is known of a match.
-    pub(super) fn knows(&self, match_id: MatchId) -> bool {
+    #[cfg(test)]
+    fn knows(&self, match_id: MatchId) -> bool {
         self.epochs.contains_key(&match_id)
     }
 

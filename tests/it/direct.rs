@@ -167,6 +167,29 @@ fn a_lost_match_file_is_noticed_and_play_goes_on_under_another_key() {
     pair.leave();
 }
 
+#[test]
+fn a_match_that_has_moved_goes_on_through_a_server_that_was_killed() {
+    let home = home();
+    let mut server = Server::start(home.path());
+    let join = Player::join_privately;
+    let mut pair = Pair::seated(join(&server, "alice"), join(&server, "bob"), "begin bob");
+    pair.play(&X_WINS[..2]);
+    let x = &mut pair.seats[0];
+    x.kill();
+    remove_matches(&x.state);
+    x.start_again();
+    x.until(&[("event", "notice".into()), ("code", "seat-taken".into())]);
+    pair.play(&X_WINS[2..3]);
+    pair.forget();
+    server.kill();
+    server.start_again();
+    pair.both_live();
+    pair.play(&X_WINS[3..]);
+    pair.x_has_won();
+    assert_eq!(score(&mut pair), SCORED);
+    pair.leave();
+}
+
 fn remove_matches(dir: &Path) -> usize {
     let mut removed = 0;
     for entry in std::fs::read_dir(dir).unwrap() {

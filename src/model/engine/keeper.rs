@@ -21,9 +21,12 @@ impl Engine {
         let Ok((of, seat)) = self.match_of(conn, match_id) else {
             return self.not_open(conn, match_id, have.head.plies);
         };
-        let (grants, entries) = of.evidence.news_for(have.epoch, have.head);
+        let (mut grants, entries) = of.evidence.news_for(have.epoch, have.head);
+        if grants.is_empty() {
+            grants.extend(newest_grant(of));
+        }
         let agrees = of.evidence.chain.holds(have.epoch, have.head);
-        self.shows(match_id, seat, have.epoch);
+        self.shows(match_id, seat, have.epoch, have.head.plies);
         self.send_history(conn, match_id, &grants, &entries);
         self.send_have(conn, match_id);
         if agrees {
@@ -52,8 +55,9 @@ impl Engine {
         let merge = of.evidence.merge(grants, entries);
         let whole = grants.first().is_some_and(|grant| grant.body().base == Base::NONE);
         self.deliver(conn, match_id, &merge, &[]);
-        if let Some(newest) = grants.last() {
-            self.shows(match_id, seat, newest.body().epoch);
+        match grants.last() {
+            Some(newest) => self.shows(match_id, seat, newest.body().epoch, 0),
+            None => self.hear(match_id),
         }
         let ply = first.saturating_add(u16::try_from(merge.entries().count()).unwrap_or(u16::MAX));
         match merge.refused {
@@ -64,10 +68,15 @@ impl Engine {
         }
     }
 
-    /// A player holds a newer grant than the server, which it shows when it is told how much the server holds.
+    /// A player sends entries of an epoch that was not shown on its connection, or of a newer one than the server knows:
+    /// what each of the two lacks comes of telling it how much the server holds.
     pub(super) fn ungranted(&mut self, conn: ConnId, match_id: MatchId) {
         match self.match_of(conn, match_id) {
-            Ok(_) => self.send_have(conn, match_id),
+            Ok((of, _)) => {
+                let newest: Vec<_> = newest_grant(of).into_iter().collect();
+                self.send_history(conn, match_id, &newest, &[]);
+                self.send_have(conn, match_id);
+            }
             Err(_) => self.not_open(conn, match_id, 0),
         }
     }
@@ -174,9 +183,13 @@ impl Engine {
         let Ok((of, seat)) = self.match_of(conn, match_id) else { return };
         let chain = &of.evidence.chain;
         if epoch == chain.grant().epoch && chain.head_at(plies) == Some(head) {
-            let opponent = of.user(seat.other());
-            let held = held.into_signed();
-            self.send_to(opponent, ToClient::Keeper(KeeperMessage::Held { keeper: Keeper::Player(seat), held }));
+            let opponent = self.live.get(&of.user(seat.other())).copied();
+            let Some((to, link)) = opponent.and_then(|conn| Some((conn, self.conns.get_mut(&conn)?))) else { return };
+            // The same again says nothing, however often it is said.
+            if link.passed.insert(match_id, (epoch, plies)).is_none_or(|before| before < (epoch, plies)) {
+                let held = held.into_signed();
+                self.send(to, ToClient::Keeper(KeeperMessage::Held { keeper: Keeper::Player(seat), held }));
+            }
         } else if plies > chain.plies() && of.ruling.is_none() && !self.is_shut() {
             // The opponent has reached this player and not the server: it can be had from here. Where it could not be
             // taken the same receipt would come again and again.
@@ -288,6 +301,12 @@ impl Engine {
         let names = self.names(match_id);
         self.log(Event::MatchSettled { match_id, names, ips, ruling, plies });
     }
+}
+
+/// The newest grant, if it is not the one that every player is shown at first: by it a connection knows the keys.
+fn newest_grant(of: &Match) -> Option<Signed<Grant>> {
+    let grants = of.evidence.chain.grants();
+    (grants.len() > 1 || of.recovering).then(|| grants.last().cloned()).flatten()
 }
 
 /// What a merge adopts, to be passed on.

@@ -186,8 +186,8 @@ impl Engine {
         let here = (self.boot, self.appended);
         let other_run = request.seen.0.number == here.0.number && request.seen.0 != here.0;
         if other_run || request.seen.0.number > here.0.number || request.seen.1 > here.1 {
+            // A player's bare word changes nothing; a grant that is not on record would.
             self.log(Event::StateRolledBack { user: name.clone(), seen: request.seen, here });
-            self.lose_state();
         }
         self.log(Event::Resumed { user: name, ip, session: request.session });
         self.bind(conn, request.session, user);

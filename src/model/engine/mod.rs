@@ -22,7 +22,7 @@ mod seats;
 mod tests;
 mod view;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -70,10 +70,12 @@ pub struct Engine {
     now: Now,
     draining: bool,
     disk_full: bool,
-    /// The newest epoch that X and O have shown in this run, by open match.
-    shown: BTreeMap<MatchId, [u32; 2]>,
+    /// The newest epoch, and the number of entries, that X and O have shown in this run, by open match.
+    shown: BTreeMap<MatchId, [(u32, u16); 2]>,
     /// Whether this run has found that state was lost.
     loss_known: bool,
+    /// Matches that players have brought back in this run.
+    taken: BTreeSet<MatchId>,
 }
 
 /// What an operator may choose.
@@ -93,6 +95,10 @@ struct Conn {
     hashing: bool,
     /// Where the client says it can be reached, once it has said so.
     candidates: Option<Vec<SocketAddr>>,
+    /// How often it has said another thing about that.
+    moves: u32,
+    /// The receipts of opponents that were passed on to it: epoch and entries.
+    passed: BTreeMap<MatchId, (u32, u16)>,
 }
 
 /// What is being hashed, and for whom.
@@ -355,6 +361,7 @@ impl Engine {
             disk_full: false,
             shown: BTreeMap::new(),
             loss_known: false,
+            taken: BTreeSet::new(),
         }
     }
 
@@ -364,7 +371,16 @@ impl Engine {
         match input {
             Input::Booted(boot) => self.boot(boot),
             Input::Opened { conn, ip, run } => {
-                let opened = Conn { ip, run, session: None, resuming: None, hashing: false, candidates: None };
+                let opened = Conn {
+                    ip,
+                    run,
+                    session: None,
+                    resuming: None,
+                    hashing: false,
+                    candidates: None,
+                    moves: 0,
+                    passed: BTreeMap::new(),
+                };
                 assert!(self.conns.insert(conn, opened).is_none(), "connection numbers are used once");
             }
             Input::Closed { conn, end } => self.closed(conn, end),

@@ -1,6 +1,6 @@
 //! Where players may be reached by their opponents.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::Engine;
 use crate::model::games::Seat;
@@ -8,10 +8,14 @@ use crate::model::id::{ConnId, MatchId, UserId};
 use crate::model::limits::CANDIDATES_MAX;
 use crate::model::message::ToClient;
 
+/// How often one connection may say that it is reached elsewhere; an honest client dials anew when its address changes.
+const MOVES_MAX: u32 = 16;
+
 impl Engine {
     /// A client says where it listens. The address it is seen to come from is one more.
     pub(super) fn candidates(&mut self, conn: ConnId, mut candidates: Vec<SocketAddr>) {
         let Some(open) = self.conns.get_mut(&conn) else { return };
+        candidates.retain(is_dialable);
         candidates.truncate(CANDIDATES_MAX);
         if let Some(port) = candidates.first().map(SocketAddr::port) {
             let seen = SocketAddr::new(open.ip, port);
@@ -20,9 +24,10 @@ impl Engine {
                 candidates.push(seen);
             }
         }
-        if open.candidates.as_ref() == Some(&candidates) {
+        if open.candidates.as_ref() == Some(&candidates) || open.moves >= MOVES_MAX {
             return;
         }
+        open.moves += 1;
         open.candidates = Some(candidates);
         let Some((_, user)) = open.session else { return };
         let seated = self.state.account(user).and_then(|account| account.seated);
@@ -50,4 +55,13 @@ impl Engine {
         let of = self.state.game(match_id)?;
         Some(of.user(of.seat_of(user)?.other()))
     }
+}
+
+/// Whether it can be somebody's address at all: nobody is sent to dial whole networks, or nothing.
+fn is_dialable(addr: &SocketAddr) -> bool {
+    let somebody = match addr.ip() {
+        IpAddr::V4(ip) => !(ip.is_unspecified() || ip.is_multicast() || ip.is_broadcast()),
+        IpAddr::V6(ip) => !(ip.is_unspecified() || ip.is_multicast()),
+    };
+    somebody && addr.port() != 0
 }

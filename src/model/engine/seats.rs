@@ -106,6 +106,7 @@ impl Engine {
         }
         let by = self.user_of(conn)?.1.name.clone();
         self.commit(vec![Fact::MatchTaken { grant: first.clone() }]);
+        self.taken.insert(match_id);
         self.log(Event::MatchTaken { match_id, by });
         Ok(())
     }
@@ -121,15 +122,15 @@ impl Engine {
         shown.into_iter().for_each(|match_id| self.hear(match_id));
     }
 
-    /// A player has shown what it holds of a match, by grants up to `epoch`.
-    pub(super) fn shows(&mut self, match_id: MatchId, seat: Seat, epoch: u32) {
+    /// A player has shown how much it holds of a match, by grants up to `epoch`.
+    pub(super) fn shows(&mut self, match_id: MatchId, seat: Seat, epoch: u32, plies: u16) {
         let shown = self.shown.entry(match_id).or_default();
-        shown[seat.index()] = shown[seat.index()].max(epoch);
+        shown[seat.index()] = shown[seat.index()].max((epoch, plies));
         self.hear(match_id);
     }
 
     /// Goes on with a match as before the loss once both seats have been heard.
-    fn hear(&mut self, match_id: MatchId) {
+    pub(super) fn hear(&mut self, match_id: MatchId) {
         let Some((of, shown)) = self.state.game(match_id).zip(self.shown.get(&match_id)) else { return };
         let Some(fact) = decide::heard(of, *shown).filter(|_| !self.is_shut()) else { return };
         let users = of.grant().users;
@@ -143,9 +144,10 @@ impl Engine {
         self.seat_again(match_id);
     }
 
-    /// Players who hold an unfinished match of which the server has just heard, and sit nowhere else, play on.
+    /// Players who hold an unfinished match that the server had forgotten, and sit nowhere else, play on.
     fn seat_again(&mut self, match_id: MatchId) {
-        let Some(of) = self.state.game(match_id) else { return };
+        let taken = self.taken.remove(&match_id);
+        let Some(of) = self.state.game(match_id).filter(|_| taken) else { return };
         let [x, o] = of.grant().users;
         let free = |user| self.state.account(user).is_some_and(|account| account.seated.is_none());
         let here = self.live.contains_key(&x) && self.live.contains_key(&o);

@@ -9,6 +9,8 @@ use crate::model::time::ms;
 
 /// Lines in one answer to `list` or `leaders`, and invitations in a view; at 65 bytes a line they fit in a frame.
 const ROWS_MAX: usize = 500;
+/// Matches in a view; at 450 bytes a match, the longest rules and names, they fit in a frame beside the invitations.
+const MATCHES_SHOWN_MAX: usize = 64;
 
 impl Engine {
     pub(super) fn view(&self, session: SessionId, user: UserId) -> View {
@@ -18,6 +20,11 @@ impl Engine {
             let by = self.state.account(open.from)?.name.clone();
             Some(InviteView { by, game: open.game.clone(), resume: open.resume })
         };
+        // Those that do not fit come once the client has stored the verdicts among these.
+        let first = account.seated.into_iter();
+        let decided = |id: &MatchId| self.state.game(*id).is_some_and(|of| of.ruling.is_some());
+        let (told, open): (Vec<_>, Vec<_>) = account.open.iter().copied().partition(decided);
+        let others = told.into_iter().chain(open).filter(|id| Some(*id) != account.seated);
         View {
             session,
             user,
@@ -25,7 +32,7 @@ impl Engine {
             boot: self.boot,
             lsn: self.appended,
             invites: asked.take(ROWS_MAX).filter_map(invite).collect(),
-            matches: account.open.iter().filter_map(|id| self.match_view(*id, user)).collect(),
+            matches: first.chain(others).take(MATCHES_SHOWN_MAX).filter_map(|id| self.match_view(id, user)).collect(),
             show_all: self.state.lost().is_some_and(|lost| self.uptime().0.saturating_sub(lost.0) < ms(SETTLED_KEPT)),
         }
     }

@@ -219,7 +219,7 @@ impl Player {
 
     /// The server, and through it the opponent, is told where this client listens once there is an opponent.
     fn tell_candidates(&mut self) {
-        if !self.ways.allowed || self.ways.told || self.seated.is_none() || !self.is_ready() {
+        if !self.ways.allowed || self.ways.told || self.seated.is_none() || !self.may_tell() {
             return;
         }
         if let Some(candidates) = self.ways.candidates.clone() {
@@ -248,7 +248,7 @@ impl Player {
     /// have reached this client only.
     fn watch_kept(&mut self) {
         let lags = |table: &Table| table.key().is_some() && table.kept() < table.evidence.chain.plies();
-        let late = self.is_ready() && self.seated_table().is_some_and(lags);
+        let late = self.may_tell() && self.seated_table().is_some_and(lags);
         match (late, self.ways.nudge_at) {
             (true, None) => self.ways.nudge_at = Some(self.now + KEPT_LATE_AFTER),
             (false, Some(_)) => self.ways.nudge_at = None,
@@ -261,7 +261,7 @@ impl Player {
         let Some(table) = self.ways.unagreed.and_then(|id| self.tables.get(&id)) else { return };
         if table.is_finished() {
             self.ways.unagreed = None;
-        } else if table.is_agreed() && !self.is_ready() {
+        } else if table.is_agreed() && !self.may_tell() {
             let text = format!("{} has it too: agreed, to be recorded when the server is back", table.opponent());
             self.ways.unagreed = None;
             self.notice("agreed", text);
@@ -347,7 +347,7 @@ impl Player {
                     self.effects.push_back(Effect::Show(event));
                 }
                 table::Effect::Tell(message) => {
-                    if self.is_ready() {
+                    if self.may_tell() {
                         self.effects.push_back(Effect::Send(message));
                     }
                 }
@@ -371,7 +371,7 @@ impl Player {
     }
 
     fn tell_server(&mut self, message: KeeperMessage) {
-        if self.is_ready() {
+        if self.may_tell() {
             self.send(ToServer::Keeper(message));
         }
     }
@@ -386,6 +386,11 @@ impl Player {
 
     pub(super) fn seated_table(&self) -> Option<&Table> {
         self.seated.and_then(|id| self.tables.get(&id))
+    }
+
+    /// Whether the server hears what is said to it as a keeper: the link is up, and it knows who this is.
+    fn may_tell(&self) -> bool {
+        self.is_ready() && self.has_session()
     }
 
     fn is_ready(&self) -> bool {

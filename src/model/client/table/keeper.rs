@@ -60,7 +60,7 @@ impl Table {
             return Vec::new();
         };
         let mut merge = self.evidence.merge(&grants, &entries);
-        if self.promised.is_some() {
+        if self.promised.is_some() && !self.is_told(&merge) {
             merge = merge.under_promise(&self.evidence);
         }
         let mut effects = self.adopt(&merge, false);
@@ -80,6 +80,12 @@ impl Table {
         }
         effects.extend(self.wish_due(at));
         effects
+    }
+
+    /// Whether a merge brings what the server's verdict rests on.
+    fn is_told(&self, merge: &Merge) -> bool {
+        let told = self.untold.as_ref().map(|verdict| verdict.body.ruling);
+        told.is_some() && self.evidence.verdict_after(merge, &[]) == told
     }
 
     /// Grants whose signatures are the server's; `None` if one is not.
@@ -140,26 +146,24 @@ impl Table {
         stored.into_iter().chain(self.report()).collect()
     }
 
-    /// The server's verdict. It releases a promise: no key changes in a match that has one.
+    /// The server's verdict.
     fn on_verdict(&mut self, verdict: Signed<Verdict>) -> Vec<Effect> {
         let ruling = verdict.body.ruling;
         if self.verdict.as_ref().is_some_and(|held| held.body.ruling == ruling) {
+            if self.evidence.verdict() != Some(ruling) {
+                // A foul was proved here since; that news may have been lost.
+                return self.proofs_out().map(answer).into_iter().collect();
+            }
             let again = std::mem::take(&mut self.unshown).then(|| show(self.result(ruling, true)));
             return again.into_iter().chain([self.stored(ruling)]).collect();
         }
         let Ok(verdict) = verdict.verify(&self.server_key, &self.grant().server) else { return Vec::new() };
-        let released = self.promised.take().and_then(|_| self.append(vec![MatchRecord::Released]));
         self.untold = Some(verdict.into_signed());
-        let mut effects: Vec<Effect> = released.into_iter().collect();
-        if self.evidence.verdict() == Some(ruling) {
-            effects.extend(self.settle());
-        } else {
-            effects.extend(self.dispute(ruling));
-        }
-        effects
+        if self.evidence.verdict() == Some(ruling) { self.settle() } else { self.dispute(ruling) }
     }
 
-    /// Takes the server's verdict, if the evidence here says the same.
+    /// Takes the server's verdict, if the evidence here says the same. It releases a promise: no key changes in a match
+    /// that has one. Without the evidence it does not, for that may be of an epoch which is not known here yet.
     fn settle(&mut self) -> Vec<Effect> {
         let Some(verdict) = self.untold.take_if(|told| self.evidence.verdict() == Some(told.body.ruling)) else {
             return Vec::new();
@@ -168,7 +172,8 @@ impl Table {
         self.verdict = Some(verdict.clone());
         self.shown = Some(ruling);
         self.active = false;
-        let file = self.append(vec![MatchRecord::Verdict(verdict.clone())]);
+        let released = self.promised.take().map(|_| MatchRecord::Released);
+        let file = self.append([MatchRecord::Verdict(verdict.clone())].into_iter().chain(released).collect());
         let told = pass(KeeperMessage::Verdict(verdict));
         file.into_iter().chain([show(self.result(ruling, true)), self.stored(ruling), told]).collect()
     }
@@ -189,9 +194,11 @@ impl Table {
     /// is shown instead.
     pub fn on_promise_wanted(&mut self, epoch: u32) -> Vec<Effect> {
         let due = epoch == self.grant().epoch.saturating_add(1) && self.evidence.verdict().is_none();
-        let Some(key) = self.key().filter(|_| due && self.answered) else {
+        // Without a key there is nothing to promise; to say so would be asked again, for ever.
+        let Some(key) = self.key() else { return Vec::new() };
+        if !due || !self.answered {
             return vec![answer(self.have())];
-        };
+        }
         if self.promised.as_ref().is_none_or(|promise| promise.body.epoch != epoch) {
             let promise = Signed::by(key, &self.grant().server, self.evidence.promise(epoch));
             self.promised = Some(promise);

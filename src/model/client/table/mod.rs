@@ -205,6 +205,7 @@ impl Table {
         }
         records.extend(later.map(|grant| MatchRecord::Regranted(Box::new(grant.clone()))));
         records.extend(self.evidence.fouls.iter().flatten().map(|foul| MatchRecord::Foul(Box::new(foul.clone()))));
+        records.extend(self.verdict.clone().map(MatchRecord::Verdict));
         self.key = Some(key);
         Effect::Write(Write::Open { match_id: self.id(), records })
     }
@@ -303,15 +304,15 @@ impl Table {
         stored.into_iter().chain(self.receipt_out().map(keeper::pass)).collect()
     }
 
-    /// Whether nothing more is to be done: the verdict is stored.
+    /// Whether nothing more is to be done: the verdict is stored, and no foul was proved since.
     #[must_use]
-    pub const fn is_finished(&self) -> bool {
-        self.verdict.is_some()
+    pub fn is_finished(&self) -> bool {
+        self.verdict.as_ref().is_some_and(|verdict| self.evidence.verdict() == Some(verdict.body.ruling))
     }
 
     /// It was the last match before a crash, which may have come between writing its verdict and showing it: should the
     /// server not have heard of the writing, the player is shown it again.
-    pub const fn doubt(&mut self) {
+    pub fn doubt(&mut self) {
         self.unshown = self.is_finished();
     }
 
