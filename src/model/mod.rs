@@ -2,6 +2,8 @@
 pub mod account;
 pub mod backoff;
 pub mod bucket;
+#[cfg(test)]
+mod check;
 pub mod client;
 pub mod decide;
 pub mod document;

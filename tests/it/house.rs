@@ -67,7 +67,9 @@ fn broken_in(path: &Path, source: &str) -> Vec<Broken> {
         for used in used.filter(|used| !may_use(&module, used)) {
             tell(format!("`{module}` may not use `{used}`"));
         }
-        for word in IMPURE.iter().filter(|word| module == "model" && has_word(text, word)) {
+        // The model check is no part of the model: it is run around it, and writes a table.
+        let pure = module == "model" && !path.starts_with("model/check");
+        for word in IMPURE.iter().filter(|word| pure && has_word(text, word)) {
             tell(format!("the model knows no `{word}`"));
         }
         if has_word(text, "unsafe") {

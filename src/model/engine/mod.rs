@@ -16,6 +16,8 @@
 mod keeper;
 mod login;
 mod peers;
+#[cfg(test)]
+mod picture;
 mod requests;
 mod seats;
 #[cfg(test)]
@@ -49,6 +51,7 @@ use super::time::{Now, UptimeMs, WallMs, ms};
 
 /// The server, pure.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub struct Engine {
     settings: Settings,
     server: ServerId,

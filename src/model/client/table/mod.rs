@@ -6,6 +6,8 @@
 //! a message came is not known here.
 
 mod keeper;
+#[cfg(test)]
+mod picture;
 mod show;
 
 use std::net::SocketAddr;
