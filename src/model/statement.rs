@@ -101,6 +101,9 @@ pub struct Promise {
 pub struct Verdict {
     /// The match.
     pub match_id: MatchId,
+    /// Of the newest grant it rests on: evidence of another epoch that says the same is not its evidence. 0 if the match
+    /// has been filed away.
+    pub epoch: u32,
     /// What the evidence says.
     pub ruling: Ruling,
 }

@@ -148,7 +148,7 @@ fn keeper_messages(game: &GameSpec, match_id: MatchId) -> [KeeperMessage; 5] {
         KeeperMessage::Entries(Entries { match_id, grants: Vec::new(), entries: vec![entry] }),
         KeeperMessage::Held { keeper: Keeper::Player(Seat::X), held: held.clone() },
         KeeperMessage::Held { keeper: Keeper::Server, held },
-        KeeperMessage::Verdict(Signed::unsigned(Verdict { match_id, ruling })),
+        KeeperMessage::Verdict(Signed::unsigned(Verdict { match_id, epoch: 1, ruling })),
     ]
 }
 

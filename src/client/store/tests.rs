@@ -58,7 +58,7 @@ fn records(number: u8) -> Vec<MatchRecord> {
 
 fn verdict(number: u8) -> MatchRecord {
     let match_id = MatchId([number; 16]);
-    MatchRecord::Verdict(Signed::unsigned(Verdict { match_id, ruling: Ruling::Void }))
+    MatchRecord::Verdict(Signed::unsigned(Verdict { match_id, epoch: 1, ruling: Ruling::Void }))
 }
 
 fn server() -> ServerId {

@@ -106,7 +106,7 @@ impl Held {
     /// Any verdict.
     pub(crate) fn ruled(mut self, ruling: Ruling) -> Self {
         let match_id = self.evidence.chain.grant().match_id;
-        self.verdict = Some(Signed::by(&server_key(), &players().server, Verdict { match_id, ruling }));
+        self.verdict = Some(Signed::by(&server_key(), &players().server, Verdict { match_id, epoch: 1, ruling }));
         self
     }
 

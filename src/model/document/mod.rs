@@ -204,6 +204,8 @@ pub struct VerdictPage {
     /// Its match.
     #[serde(rename = "match")]
     pub match_id: String,
+    /// Of the newest grant it rests on; 0 if it was said after the match had been filed away.
+    pub epoch: u32,
     /// `board`, `resigned`, `foul` or `void`.
     pub ruling: String,
     /// Who resigned or fouled.
@@ -330,7 +332,7 @@ impl FoulPage {
 
 impl VerdictPage {
     fn of(server: &ServerId, verdict: &Signed<Verdict>) -> Self {
-        let Verdict { match_id, ruling } = verdict.body;
+        let Verdict { match_id, epoch, ruling } = verdict.body;
         let [kind, signed, signature] = seal(server, verdict);
         let (word, by) = match ruling {
             Ruling::Foul { by } => ("foul", Some(by)),
@@ -340,6 +342,7 @@ impl VerdictPage {
         };
         Self {
             match_id: match_id.to_string(),
+            epoch,
             ruling: word.to_owned(),
             by: by.map(|seat| seat.to_string()),
             winner: ruling.winner().map(|seat| seat.to_string()),

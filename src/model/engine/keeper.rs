@@ -174,7 +174,7 @@ impl Engine {
         if !fouls.is_empty() {
             self.send(conn, ToClient::Keeper(KeeperMessage::Evidence(Proofs { match_id, grants, fouls })));
         }
-        let verdict = Signed::unsigned(Verdict { match_id, ruling });
+        let verdict = Signed::unsigned(Verdict { match_id, epoch: 0, ruling });
         self.send(conn, ToClient::Keeper(KeeperMessage::Verdict(verdict)));
     }
 
@@ -278,12 +278,12 @@ impl Engine {
     fn send_judgement(&mut self, conn: ConnId, match_id: MatchId) {
         let Some(of) = self.state.game(match_id) else { return };
         let fouls: Vec<Foul> = of.evidence.fouls.iter().flatten().cloned().collect();
-        let (ruling, grants) = (of.ruling, of.evidence.chain.grants().to_vec());
+        let (ruling, grants, epoch) = (of.ruling, of.evidence.chain.grants().to_vec(), of.grant().epoch);
         if !fouls.is_empty() {
             self.send(conn, ToClient::Keeper(KeeperMessage::Evidence(Proofs { match_id, grants, fouls })));
         }
         if let Some(ruling) = ruling {
-            let verdict = Signed::unsigned(Verdict { match_id, ruling });
+            let verdict = Signed::unsigned(Verdict { match_id, epoch, ruling });
             self.send(conn, ToClient::Keeper(KeeperMessage::Verdict(verdict)));
         }
     }

@@ -225,7 +225,7 @@ async fn what_a_lying_opponent_says_directly_changes_nothing_that_is_true() {
         |grants: Vec<Signed<Grant>>, entries| keeper(KeeperMessage::Entries(Entries { match_id, grants, entries }));
     let newer = Grant { epoch: 2, keys: [liar.key.public(); 2], base: liar.chain.head(), ..grant.body.clone() };
     let everything = Held { match_id, epoch: 1, plies: 9, head: Hash([7; 32]) };
-    let won = Verdict { match_id, ruling: Ruling::Board { outcome: Outcome::Win(Seat::O) } };
+    let won = Verdict { match_id, epoch: 1, ruling: Ruling::Board { outcome: Outcome::Win(Seat::O) } };
     let promise = Promise { match_id, epoch: 2, head: Base::NONE };
     let lies = [
         // A bad signature, a move out of turn, a move into a taken cell, a move that follows nothing.

@@ -114,7 +114,7 @@ fn held(key: &SecretKey) -> Signed<Held> {
 }
 
 fn verdict(ruling: Ruling) -> Signed<Verdict> {
-    Signed::by(&server_key(), &server(), Verdict { match_id: MATCH, ruling })
+    Signed::by(&server_key(), &server(), Verdict { match_id: MATCH, epoch: 2, ruling })
 }
 
 fn some_entries() -> Entries {

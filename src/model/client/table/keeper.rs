@@ -84,8 +84,8 @@ impl Table {
 
     /// Whether a merge brings what the server's verdict rests on.
     fn is_told(&self, merge: &Merge) -> bool {
-        let told = self.untold.as_ref().map(|verdict| verdict.body.ruling);
-        told.is_some() && self.evidence.verdict_after(merge, &[]) == told
+        let told = self.untold.as_ref().filter(|told| told.body.epoch == self.grant().epoch);
+        told.is_some_and(|told| self.evidence.verdict_after(merge, &[]) == Some(told.body.ruling))
     }
 
     /// Grants whose signatures are the server's; `None` if one is not.
@@ -159,13 +159,16 @@ impl Table {
         }
         let Ok(verdict) = verdict.verify(&self.server_key, &self.grant().server) else { return Vec::new() };
         self.untold = Some(verdict.into_signed());
-        if self.evidence.verdict() == Some(ruling) { self.settle() } else { self.dispute(ruling) }
+        let settled = self.settle();
+        if self.untold.is_some() { self.dispute(ruling) } else { settled }
     }
 
-    /// Takes the server's verdict, if the evidence here says the same. It releases a promise: no key changes in a match
-    /// that has one. Without the evidence it does not, for that may be of an epoch which is not known here yet.
+    /// Takes the server's verdict, if the evidence here says the same, and is not of an older epoch. It releases a promise:
+    /// no key changes in a match that has one. Without the evidence it does not.
     fn settle(&mut self) -> Vec<Effect> {
-        let Some(verdict) = self.untold.take_if(|told| self.evidence.verdict() == Some(told.body.ruling)) else {
+        let (epoch, said) = (self.grant().epoch, self.evidence.verdict());
+        let Some(verdict) = self.untold.take_if(|told| told.body.epoch <= epoch && said == Some(told.body.ruling))
+        else {
             return Vec::new();
         };
         let ruling = verdict.body.ruling;

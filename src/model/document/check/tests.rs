@@ -294,7 +294,7 @@ fn a_verdict_is_the_servers_and_may_say_what_the_evidence_does_not() {
     assert!(!checked.is_supported());
     let (players, mut document) = (players(), lie.document());
     let page = |key: &SecretKey, match_id| {
-        VerdictPage::of(&players.server, &Signed::by(key, &players.server, Verdict { match_id, ruling: won }))
+        VerdictPage::of(&players.server, &Signed::by(key, &players.server, Verdict { match_id, epoch: 1, ruling: won }))
     };
     document.verdict = Some(page(&players.keys[1], players.grant().match_id));
     assert_eq!(said(&document), "the verdict: the signature is not by the key of the server");
