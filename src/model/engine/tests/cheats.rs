@@ -1,7 +1,7 @@
 //! What a lying player can do with good signatures, and what comes of it: a verdict, a line of the log, or nothing.
 //! Bad signatures never get here: see `tests/it/hostile`.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::model::engine::{Effect, Engine, Input, Settings};
 use crate::model::event::Event;
@@ -489,6 +489,45 @@ fn a_flood_of_what_keepers_say_leaves_nothing_behind() {
     assert!(bench.engine.shown.len() <= 1, "what was shown is counted for open matches alone");
     bench.plays(&X_WINS[2..]);
     assert_eq!((bench.ruling(), bench.points()), (Some(WON), [2, 0]));
+}
+
+#[test]
+fn what_is_passed_on_to_an_opponent_is_passed_on_once() {
+    let mut bench = Bench::new();
+    bench.plays(&X_WINS[..1]);
+    let of = bench.engine.state().game(bench.match_id()).unwrap().evidence.held();
+    let held = Verified::from_disk(Signed::by(&bench.players.keys[1], &bench.players.server, of));
+    let addr = |port: u16| SocketAddr::from(([192, 0, 2, 1], port));
+    bench.sent.clear();
+    for port in 1..=1_000 {
+        bench.feed(Input::Held { conn: O, held: held.clone() });
+        bench.feed(Input::Candidates { conn: O, candidates: vec![addr(port)] });
+        bench.feed(Input::Candidates { conn: O, candidates: vec!["0.0.0.0:1".parse().unwrap(), addr(0)] });
+    }
+    let to_x = |wanted: fn(&ToClient) -> bool| bench.sent.iter().filter(|(to, said)| *to == X && wanted(said)).count();
+    assert_eq!(to_x(|said| matches!(said, ToClient::Keeper(KeeperMessage::Held { .. }))), 1);
+    let told = to_x(|said| matches!(said, ToClient::Peer { .. }));
+    assert!((1..=16).contains(&told), "{told}");
+    assert_eq!(
+        to_x(
+            |said| matches!(said, ToClient::Peer { candidates, .. } if candidates.contains(&"0.0.0.0:1".parse().unwrap()))
+        ),
+        0
+    );
+}
+
+#[test]
+fn what_a_client_says_it_has_seen_is_logged_and_moves_nothing() {
+    let mut bench = Bench::new();
+    let conn = ConnId(3);
+    bench.feed(Input::Opened { conn, ip: IpAddr::V4(Ipv4Addr::LOCALHOST), run: Run(3) });
+    let seen = (Boot { number: u64::MAX, nonce: 7 }, Lsn(u64::MAX));
+    let request = ResumeRequest { session: SessionId([1; 16]), signature: crate::model::key::Signature::EMPTY, seen };
+    bench.feed(Input::Resume { conn, request });
+    bench.feed(Input::ResumeChecked { conn, good: true });
+    assert!(bench.log.iter().any(|event| matches!(event, Event::StateRolledBack { .. })));
+    assert!(!bench.facts.iter().any(|fact| matches!(fact, Fact::StateLost { .. })));
+    assert!(!bench.engine.state().game(bench.match_id()).unwrap().recovering);
 }
 
 /// Recovery comes to the same.
