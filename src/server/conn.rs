@@ -21,7 +21,7 @@ use crate::model::limits::{
     FIRST_FRAME_MAX, FRAME_BYTES_MAX, FRAME_BYTES_STRANGER_MAX, PLIES_MAX, SEND_QUEUE_MAX, SILENCE_IDLE_MAX,
 };
 use crate::model::message::{
-    CloseReason, Entries, Hello, KeeperMessage, Proofs, ResumeRequest, ToClient, ToServer, Welcome,
+    CloseReason, Entries, Have, Hello, KeeperMessage, Proofs, ResumeRequest, ToClient, ToServer, Welcome,
 };
 use crate::model::pulse::Silence;
 use crate::model::refusal::Refusal;
@@ -258,7 +258,13 @@ impl Conn {
                 Input::Resume { conn, request }
             }
             ToServer::Request { seq, command } => Input::Request { conn, seq, command },
-            // Before it is known whose connection it is, nothing is to be kept.
+            // Before it is known whose connection it is, nothing is to be kept, nor worth a line in the log.
+            ToServer::Keeper(
+                KeeperMessage::Have(Have { match_id, .. }) | KeeperMessage::Entries(Entries { match_id, .. }),
+            ) if !self.live => {
+                let refusal = Refusal::NotAPlayer;
+                return self.reply(ToClient::EntryRefused { match_id, ply: 0, refusal }).await;
+            }
             ToServer::Keeper(_) | ToServer::Candidates(_) | ToServer::Stored { .. } if !self.live => return Ok(()),
             ToServer::Keeper(message) => match self.keeper(message) {
                 Some(input) => input,
@@ -297,6 +303,10 @@ impl Conn {
         let conn = self.id;
         let refused = |ply: u16, refusal| Input::BadEntry { conn, match_id, ply: ply.min(PLIES_MAX), refusal };
         let Some(grants) = self.granted(match_id, grants) else { return refused(0, Refusal::BadSignature) };
+        // A match that is not among those shown on this connection is the engine's to answer.
+        if grants.is_empty() && !self.keys.knows(match_id) {
+            return Input::Ungranted { conn, match_id };
+        }
         let mut good = Vec::with_capacity(entries.len());
         for entry in entries {
             let ply = entry.body.ply;

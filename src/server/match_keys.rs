@@ -49,8 +49,7 @@ impl MatchKeys {
     }
 
     /// Whether anything is known of a match.
-    #[cfg(test)]
-    fn knows(&self, match_id: MatchId) -> bool {
+    pub(super) fn knows(&self, match_id: MatchId) -> bool {
         self.epochs.contains_key(&match_id)
     }
 
