@@ -16,6 +16,7 @@ impl Table {
         (self.key.as_ref().map(super::SecretKey::public), self.wish).hash(to);
         self.promised.as_ref().map(|promise| (promise.body.epoch, promise.body.head)).hash(to);
         ruling_number(self.verdict.as_ref().map(|verdict| verdict.body.ruling)).hash(to);
+        self.verdict.as_ref().map(|verdict| verdict.body.epoch).hash(to);
     }
 
     /// The receipts, which are shown and decide nothing.
@@ -30,6 +31,7 @@ impl Table {
         (self.answered, self.awaited.map(|have| (have.epoch, have.head))).hash(to);
         let untold = self.untold.as_ref().map(|verdict| verdict.body.ruling);
         (ruling_number(untold), ruling_number(self.disputed)).hash(to);
+        self.untold.as_ref().map(|verdict| verdict.body.epoch).hash(to);
     }
 
     /// Whether this device may sign.
