@@ -76,7 +76,7 @@ impl Table {
             effects.push(answer(self.have()));
         }
         if !merge.adopt.is_empty() {
-            effects.extend(self.receipt_out().map(pass));
+            before_showing(&mut effects, self.receipt_out().map(pass));
         }
         effects.extend(self.wish_due(at));
         effects
@@ -202,12 +202,16 @@ impl Table {
         if !due || !self.answered {
             return vec![answer(self.have())];
         }
-        if self.promised.as_ref().is_none_or(|promise| promise.body.epoch != epoch) {
-            let promise = Signed::by(key, &self.grant().server, self.evidence.promise(epoch));
-            self.promised = Some(promise);
-        }
-        let promise = self.promised.clone().expect("just made");
-        let stored = self.append(vec![MatchRecord::Promised(promise.clone())]);
+        let before = self.promised.clone().filter(|promise| promise.body.epoch == epoch);
+        let (promise, stored) = match before {
+            Some(promise) => (promise, None),
+            None => {
+                let promise = Signed::by(key, &self.grant().server, self.evidence.promise(epoch));
+                self.promised = Some(promise.clone());
+                let stored = self.append(vec![MatchRecord::Promised(promise.clone())]);
+                (promise, stored)
+            }
+        };
         stored.into_iter().chain([answer(KeeperMessage::Promise(promise))]).collect()
     }
 
@@ -222,8 +226,9 @@ impl Table {
 
     /// Stores and shows what a merge found.
     pub(super) fn adopt(&mut self, merge: &Merge, signed_here: bool) -> Vec<Effect> {
-        let fouls = merge.fouls.iter().filter(|foul| self.evidence.fouls[foul.first.body.seat.index()].is_none());
-        let fouls = fouls.map(|foul| MatchRecord::Foul(Box::new(foul.clone())));
+        let is_new = |foul: &&Foul| self.evidence.fouls[foul.first.body.seat.index()].is_none();
+        let fouled = merge.fouls.iter().any(|foul| is_new(&foul));
+        let fouls = merge.fouls.iter().filter(is_new).map(|foul| MatchRecord::Foul(Box::new(foul.clone())));
         let steps = merge.adopt.iter().map(|step| match step {
             Step::Grant(grant) => MatchRecord::Regranted(Box::new(grant.signed().clone())),
             Step::Entry(entry) => MatchRecord::Entry(entry.signed().clone()),
@@ -245,9 +250,8 @@ impl Table {
                 Step::Grant(grant) => effects.extend(self.regrant(grant)),
             }
         }
-        let before = self.evidence.fouls.clone();
         merge.fouls.iter().for_each(|foul| self.evidence.convict(foul.clone()));
-        if before != self.evidence.fouls {
+        if fouled {
             effects.extend(self.proofs_out().map(spread));
         }
         if !merge.adopt.is_empty() {
@@ -300,6 +304,12 @@ impl Table {
     pub(super) fn entries_out(&self, grants: &[Signed<Grant>], entries: &[Verified<Entry>]) -> Vec<KeeperMessage> {
         Entries::split(self.id(), grants, entries).map(KeeperMessage::Entries).collect()
     }
+}
+
+/// What another keeper waits for goes out as soon as it is on disk, before the player is shown anything.
+pub(super) fn before_showing(effects: &mut Vec<Effect>, sends: impl IntoIterator<Item = Effect>) {
+    let written = effects.iter().take_while(|effect| matches!(effect, Effect::Write(_))).count();
+    effects.splice(written..written, sends);
 }
 
 fn answer(message: KeeperMessage) -> Effect {

@@ -413,7 +413,7 @@ impl Table {
         let merge = self.evidence.merge(&[], std::slice::from_ref(&entry));
         assert!(matches!(merge.adopt[..], [Step::Entry(_)]), "the caller has checked that it can be played");
         let mut effects = self.adopt(&merge, true);
-        effects.extend(self.entries_out(&[], &[entry]).into_iter().map(keeper::spread));
+        keeper::before_showing(&mut effects, self.entries_out(&[], &[entry]).into_iter().map(keeper::spread));
         effects
     }
 
