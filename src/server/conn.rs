@@ -105,6 +105,9 @@ pub(crate) async fn serve(house: Arc<House>, stream: Stream, peer: SocketAddr, g
             return;
         }
     };
+    if !house.serves().await {
+        return;
+    }
     let Secured { stream, exporter, .. } = secured;
     let (half, writer) = tokio::io::split(stream);
     let decoder = Decoder::new(FRAME_BYTES_STRANGER_MAX);

@@ -32,7 +32,7 @@ use std::time::Duration;
 
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::{debug, error, info, warn};
@@ -179,6 +179,8 @@ pub(crate) struct House {
     pub(crate) entropy: Arc<dyn Entropy>,
     last_conn: AtomicU64,
     inputs: mpsc::Sender<Knock>,
+    /// Whether the start is on disk.
+    served: watch::Receiver<bool>,
     _open: mpsc::Sender<Infallible>,
 }
 
@@ -294,7 +296,7 @@ impl Server {
             turns: VecDeque::new(),
             draining: false,
         };
-        let (serve, served) = oneshot::channel();
+        let (serve, served) = watch::channel(false);
         let (lost, after, disk, boot) = (report.lost, Lsn(0), Arc::clone(&seams.disk), report.boot);
         let opening = Opening { lost, after, disk, state: config.state, certs: config.certs, boot, serve };
         let engine = tokio::spawn(task.run(opening));
@@ -309,14 +311,10 @@ impl Server {
             entropy: Arc::clone(&seams.entropy),
             last_conn: AtomicU64::new(0),
             inputs: inputs.clone(),
+            served,
             _open: open,
         });
-        let accept = tokio::spawn(async move {
-            // When the engine has ended before, nobody is served.
-            if served.await.is_ok() {
-                accept(listener, house).await;
-            }
-        });
+        let accept = tokio::spawn(accept(listener, house));
         let renew = tokio::spawn(renew(certificate, seams));
         info!(event = event::SERVER_STARTED, port = addr.port(), boot = report.boot.number, "server started");
         Ok(Running { addr, report, inputs, conns, engine, accept, renew })
@@ -349,6 +347,11 @@ impl Running {
 }
 
 impl House {
+    /// Waits until the start is on disk; false when the engine has ended before. Handshakes go on meanwhile.
+    pub(crate) async fn serves(&self) -> bool {
+        self.served.clone().wait_for(|served| *served).await.is_ok()
+    }
+
     pub(crate) fn next_conn(&self) -> ConnId {
         ConnId(self.last_conn.fetch_add(1, Ordering::Relaxed) + 1)
     }

@@ -1,7 +1,7 @@
 //! The start: whether the state is older than the keys have seen, and what must be on disk before anybody is served.
 //!
 //! ```text
-//!  Booted (and StateLost) in the journal ──> boot file written, marker of the restore gone ──> connections are taken
+//!  Booted (and StateLost) in the journal ──> boot file written, marker of the restore gone ──> whoever is through TLS is welcomed
 //! ```
 //!
 //! A crash between any two of them finds the loss again, which does no harm.
@@ -10,7 +10,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 use tracing::warn;
 
 use crate::model::id::{Boot, Lsn};
@@ -18,7 +18,7 @@ use crate::net::boot_file;
 use crate::ops::event;
 use crate::store::{Disk, RESTORED};
 
-/// What is still to be done before connections are taken.
+/// What is still to be done before anybody is served.
 pub(super) struct Opening {
     /// Whether the state was lost or restored.
     pub(super) lost: bool,
@@ -28,7 +28,7 @@ pub(super) struct Opening {
     pub(super) state: PathBuf,
     pub(super) certs: PathBuf,
     pub(super) boot: Boot,
-    pub(super) serve: oneshot::Sender<()>,
+    pub(super) serve: watch::Sender<bool>,
 }
 
 /// Whether a state whose newest run is `newest` is older than the keys have seen, or was put back from a copy.
@@ -62,7 +62,6 @@ impl Opening {
             }
             Ok(()) | Err(_) => {}
         }
-        // The listener may be gone already.
-        let _ = self.serve.send(());
+        self.serve.send_replace(true);
     }
 }
