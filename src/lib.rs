@@ -46,6 +46,7 @@
 //!
 //! A new game is one file that implements [`model::games::Game`].
 
+pub mod chaos;
 pub mod cli;
 pub mod client;
 pub mod model;

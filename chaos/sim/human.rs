@@ -1,0 +1,487 @@
+//! A player at a keyboard, who outlives every process: what is typed, when, and what was shown. Pure.
+//!
+//! What must hold: what is typed depends on what was shown, the time and the seed alone; each command is in the history
+//! once, and so is what came of it.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use rejoin::chaos::history::{Call, End, Points, Record, Told, What};
+use rejoin::model::client::command::Typed;
+use rejoin::model::client::event::{Event, LinkState, Reply};
+use rejoin::model::games::GameSpec;
+use rejoin::model::id::Name;
+use rejoin::model::password::Password;
+use rejoin::store::faulty::Seeded;
+
+/// After a refusal.
+const AGAIN_AFTER_MS: u64 = 150;
+/// Between two looks at a table where it is the other's turn.
+const WAITING_MS: u64 = 250;
+
+/// Somebody who plays.
+pub(crate) struct Human {
+    pub(crate) name: String,
+    /// The other of the pair; nobody for one who only looks around.
+    partner: Option<String>,
+    /// Whether it is this one who invites.
+    invites: bool,
+    game: String,
+    think_ms: u64,
+    whims: u8,
+    /// Matches to be played.
+    wanted: usize,
+    random: Seeded,
+    /// Number of the device in use, from 1.
+    device: u8,
+    /// Next number of a command; numbers of two players differ.
+    op: u64,
+    step: u64,
+    pending: VecDeque<(u64, Call, Typed)>,
+    account: bool,
+    /// The right one is among these.
+    passwords: Vec<String>,
+    next_password: u32,
+    live: bool,
+    invited: bool,
+    table: Option<Table>,
+    done: BTreeSet<String>,
+    act_at_ms: u64,
+}
+
+/// The match one sits in.
+#[derive(Clone, Debug)]
+struct Table {
+    match_id: String,
+    you: String,
+    ply: u16,
+    turn: Option<String>,
+    rows: Vec<String>,
+    decided: bool,
+}
+
+/// How far a player has come; the rows of the table of faults and states.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    Outside,
+    LoggedIn,
+    Invited,
+    OwnTurn,
+    OthersTurn,
+    Decided,
+    Done,
+}
+
+/// How somebody plays.
+pub(crate) struct Ways<'a> {
+    pub(crate) game: &'a str,
+    pub(crate) think_ms: u64,
+    pub(crate) whims: u8,
+    pub(crate) matches: u8,
+}
+
+impl Human {
+    /// Player `number` of `players`; the even ones invite the one after them.
+    pub(crate) fn new(seed: u64, number: u8, players: u8, ways: &Ways<'_>) -> Self {
+        let mut random = Seeded(seed ^ (u64::from(number) + 1).wrapping_mul(0x9e37_79b9_97f4_a7c1));
+        let partner = (number < players).then(|| format!("p{}", number ^ 1));
+        let first = 1 + random.up_to(100) as u64;
+        Self {
+            name: format!("p{number}"),
+            partner,
+            invites: number.is_multiple_of(2),
+            game: ways.game.to_owned(),
+            think_ms: ways.think_ms,
+            whims: ways.whims,
+            wanted: usize::from(ways.matches),
+            random,
+            device: 1,
+            op: u64::from(number),
+            step: 1000,
+            pending: VecDeque::new(),
+            account: false,
+            passwords: vec![format!("secret of p{number} 0")],
+            next_password: 1,
+            live: false,
+            invited: false,
+            table: None,
+            done: BTreeSet::new(),
+            act_at_ms: first,
+        }
+    }
+
+    /// What the device in use is called in the history.
+    pub(crate) fn who(&self) -> String {
+        if self.device == 1 { self.name.clone() } else { format!("{}.{}", self.name, self.device) }
+    }
+
+    /// When to call [`act`](Self::act) again, if nothing is shown before.
+    pub(crate) const fn due_ms(&self) -> u64 {
+        self.act_at_ms
+    }
+
+    /// Whether all that was to be played is played, and told as recorded.
+    pub(crate) fn is_done(&self) -> bool {
+        self.partner.is_none() && self.account || self.partner.is_some() && self.done.len() >= self.wanted
+    }
+
+    /// From now on nothing more is begun.
+    pub(crate) fn last_match(&mut self) {
+        self.wanted = self.wanted.min(self.done.len() + usize::from(self.table.is_some()));
+        self.whims = 0;
+    }
+
+    /// How far it has come, as far as it knows; `user` is who the client says is logged in.
+    pub(crate) fn phase(&self, user: Option<&str>) -> Phase {
+        match &self.table {
+            Some(table) if table.decided => Phase::Decided,
+            Some(table) if table.turn.as_deref() == Some(&table.you) => Phase::OwnTurn,
+            Some(_) => Phase::OthersTurn,
+            None if self.is_done() => Phase::Done,
+            None if self.invited => Phase::Invited,
+            None if user.is_some() => Phase::LoggedIn,
+            None => Phase::Outside,
+        }
+    }
+
+    /// The match it sits in.
+    pub(crate) fn match_id(&self) -> Option<&str> {
+        self.table.as_ref().map(|table| table.match_id.as_str())
+    }
+
+    /// The passwords one of which is the right one, and whether there is an account for sure.
+    pub(crate) fn passwords(&self) -> (&[String], bool) {
+        (&self.passwords, self.account)
+    }
+
+    /// The process has begun, on the disk it had.
+    pub(crate) fn started(&mut self, now_ms: u64, history: &mut Vec<Record>) {
+        self.act_at_ms = self.act_at_ms.max(now_ms);
+        history.push(self.line(now_ms, What::Started));
+    }
+
+    /// The process is gone; what it was asked and has not answered is unknown.
+    pub(crate) fn ended(&mut self, now_ms: u64, how: End, history: &mut Vec<Record>) {
+        for (op, _, _) in std::mem::take(&mut self.pending) {
+            history.push(self.line(now_ms, What::Unknown { op }));
+        }
+        history.push(self.line(now_ms, What::Ended { how }));
+        (self.live, self.table, self.invited) = (false, None, false);
+    }
+
+    /// It sits down at another device; the process there has not begun.
+    pub(crate) const fn changes_device(&mut self) {
+        self.device += 1;
+    }
+
+    /// Something was shown.
+    pub(crate) fn shown(&mut self, now_ms: u64, event: &Event, history: &mut Vec<Record>) {
+        if let Some(told) = told(event) {
+            history.push(self.line(now_ms, What::Told { told }));
+        }
+        match event {
+            Event::Link { state, .. } => self.live = *state == LinkState::Live,
+            Event::Reply(reply) => self.answered(now_ms, reply, history),
+            Event::Invited { .. } => {
+                self.invited = true;
+                self.hurry(now_ms);
+            }
+            Event::InviteClosed { .. } => self.invited = false,
+            Event::Match { match_id, you, .. } => {
+                let (match_id, you) = (match_id.clone(), you.clone());
+                self.invited = false;
+                self.table = Some(Table { match_id, you, ply: 0, turn: None, rows: Vec::new(), decided: false });
+            }
+            Event::Board { match_id, ply, turn, rows, .. } => {
+                if let Some(table) = self.table.as_mut().filter(|table| table.match_id == *match_id) {
+                    (table.ply, table.turn, table.rows) = (*ply, turn.clone(), rows.clone());
+                    if table.turn.as_deref() == Some(&table.you) {
+                        self.act_at_ms = now_ms + 1 + self.draw(self.think_ms);
+                    }
+                }
+            }
+            Event::Result { match_id, recorded, .. } => {
+                if *recorded {
+                    self.done.insert(match_id.clone());
+                }
+                match self.table.take_if(|table| table.match_id == *match_id) {
+                    Some(mut table) if !recorded => {
+                        table.decided = true;
+                        self.table = Some(table);
+                    }
+                    Some(_) => self.hurry(now_ms),
+                    None => {}
+                }
+            }
+            Event::Suspended { match_id, .. } => {
+                drop(self.table.take_if(|table| table.match_id == *match_id));
+                self.hurry(now_ms);
+            }
+            Event::Notice { code: "session-ended", .. } => self.table = None,
+            Event::Move { .. }
+            | Event::Path { .. }
+            | Event::Opponent { .. }
+            | Event::Offered { .. }
+            | Event::Notice { .. } => {}
+        }
+    }
+
+    fn hurry(&mut self, now_ms: u64) {
+        self.act_at_ms = self.act_at_ms.min(now_ms + 1 + self.draw(self.think_ms));
+    }
+
+    fn answered(&mut self, now_ms: u64, reply: &Reply, history: &mut Vec<Record>) {
+        let Some(at) = self.pending.iter().position(|(_, _, typed)| typed.word() == reply.command) else { return };
+        let (op, call, _) = self.pending.remove(at).expect("it was found there");
+        match (reply.ok, reply.error) {
+            (true, _) => {
+                history.push(self.line(now_ms, What::Ok { op }));
+                self.learned(&call);
+                self.hurry(now_ms);
+            }
+            (false, error) => {
+                let error = error.unwrap_or("none").to_owned();
+                self.refused(&call, &error);
+                history.push(self.line(now_ms, What::Fail { op, error }));
+                self.act_at_ms = now_ms + AGAIN_AFTER_MS;
+            }
+        }
+    }
+
+    fn learned(&mut self, call: &Call) {
+        match call {
+            Call::AddUser { .. } => self.account = true,
+            Call::Login { password, .. } => self.passwords = vec![password.clone()],
+            Call::Passwd { new, .. } => self.passwords = vec![new.clone()],
+            Call::Leave { .. } | Call::Logout { .. } => self.table = None,
+            Call::Begin { .. } | Call::Accept { .. } | Call::Send { .. } | Call::End { .. } | Call::Ask { .. } => {}
+        }
+    }
+
+    fn refused(&mut self, call: &Call, error: &str) {
+        match (call, error) {
+            (Call::AddUser { .. }, "user-exists") => self.account = true,
+            (Call::Login { password, .. }, "wrong-password") => {
+                self.passwords.retain(|other| other != password);
+                if self.passwords.is_empty() {
+                    self.account = false;
+                    self.passwords.push(password.clone());
+                }
+            }
+            (Call::Accept { .. }, _) => self.invited = false,
+            (Call::Passwd { new, .. }, _) => self.passwords.retain(|other| other != new),
+            (_, _) => {}
+        }
+    }
+
+    /// What it types, if it is time; `user` is who the client says is logged in.
+    pub(crate) fn act(&mut self, now_ms: u64, user: Option<&str>, history: &mut Vec<Record>) -> Option<Typed> {
+        if now_ms < self.act_at_ms {
+            return None;
+        }
+        self.act_at_ms = now_ms + WAITING_MS;
+        if !self.pending.is_empty() {
+            return None;
+        }
+        let (call, typed) = self.choose(user)?;
+        let op = self.op + self.step;
+        self.op = op;
+        history.push(self.line(now_ms, What::Invoke { op, call: call.clone() }));
+        self.pending.push_back((op, call, typed.clone()));
+        Some(typed)
+    }
+
+    fn choose(&mut self, user: Option<&str>) -> Option<(Call, Typed)> {
+        if user.is_none() {
+            // Before there is a link nothing can be done about it.
+            return self.live.then(|| self.enter());
+        }
+        match self.table.clone() {
+            Some(table) => self.at_table(table),
+            None => self.at_the_door(),
+        }
+    }
+
+    fn enter(&mut self) -> (Call, Typed) {
+        let (user, name) = (self.name.clone(), name(&self.name));
+        if !self.account {
+            let password = self.passwords[0].clone();
+            let typed = Typed::AddUser(name, secret(&password));
+            return (Call::AddUser { user, password }, typed);
+        }
+        let some = self.random.up_to(self.passwords.len() - 1);
+        let password = self.passwords[some].clone();
+        let typed = Typed::Login(name, secret(&password));
+        (Call::Login { user, password }, typed)
+    }
+
+    fn at_table(&mut self, table: Table) -> Option<(Call, Typed)> {
+        let own = table.turn.as_deref() == Some(&table.you);
+        if !table.decided && self.random.up_to(99) < usize::from(self.whims) {
+            return Some(self.whim(&table));
+        }
+        if table.decided || !own {
+            return None;
+        }
+        let cells = free_cells(&table.rows, &self.game);
+        if cells.is_empty() {
+            return None;
+        }
+        let (row, col) = cells[self.random.up_to(cells.len() - 1)];
+        let call = Call::Send { match_id: table.match_id, ply: table.ply, row, col };
+        Some((call, Typed::Send(vec![row.to_string(), col.to_string()])))
+    }
+
+    /// Something else than a move.
+    fn whim(&mut self, table: &Table) -> (Call, Typed) {
+        let match_id = table.match_id.clone();
+        let ask = |typed: Typed| (Call::Ask { word: typed.word().to_owned() }, typed);
+        match self.random.up_to(11) {
+            0 => (Call::End { match_id }, Typed::End),
+            1 => (Call::Leave { match_id }, Typed::Leave),
+            2 => self.change_password(),
+            3 => (Call::Logout { user: self.name.clone() }, Typed::Logout),
+            4 | 5 => ask(Typed::Leaders),
+            6 | 7 => ask(Typed::List),
+            8 => ask(Typed::Delay),
+            9 => ask(Typed::Board),
+            _ => ask(Typed::Status),
+        }
+    }
+
+    fn change_password(&mut self) -> (Call, Typed) {
+        let (old, new) = (self.passwords[0].clone(), format!("secret of {} {}", self.name, self.next_password));
+        self.next_password += 1;
+        let typed = Typed::Passwd(secret(&old), secret(&new));
+        // Until the answer comes either may be the right one.
+        self.passwords.push(new.clone());
+        (Call::Passwd { user: self.name.clone(), old, new }, typed)
+    }
+
+    fn at_the_door(&mut self) -> Option<(Call, Typed)> {
+        let partner = self.partner.clone()?;
+        if self.done.len() >= self.wanted {
+            return None;
+        }
+        let call = if self.invited {
+            (Call::Accept { opponent: partner.clone() }, Typed::Accept(Some(name(&partner))))
+        } else if self.invites {
+            let spec = GameSpec::named(&self.game).expect("plans name games that there are");
+            (Call::Begin { opponent: partner.clone() }, Typed::Begin(name(&partner), spec))
+        } else {
+            return None;
+        };
+        Some(call)
+    }
+
+    fn draw(&mut self, below: u64) -> u64 {
+        self.random.up_to(usize::try_from(below).unwrap_or(0)) as u64
+    }
+
+    fn line(&self, at_ms: u64, what: What) -> Record {
+        Record { at_ms, who: self.who(), what }
+    }
+}
+
+/// The cells a move can be made to, as row and column from 1.
+fn free_cells(rows: &[String], game: &str) -> Vec<(u16, u16)> {
+    let falls = game == "connect4";
+    let is_free = |row: usize, col: usize| rows[row].as_bytes().get(col) == Some(&b'.');
+    let mut cells = Vec::new();
+    for (row, text) in rows.iter().enumerate() {
+        for col in 0..text.len() {
+            let rests = !falls || row + 1 == rows.len() || !is_free(row + 1, col);
+            if is_free(row, col) && rests {
+                cells.push((u16::try_from(row + 1).expect("boards are small"), u16::try_from(col + 1).expect("so")));
+            }
+        }
+    }
+    cells
+}
+
+/// What a history keeps of something that was shown.
+fn told(event: &Event) -> Option<Told> {
+    let word = |value: &dyn words::Word| value.word();
+    Some(match event {
+        Event::Link { state, outage_ms, attempts } => {
+            Told::Link { state: word(state), outage_ms: *outage_ms, attempts: *attempts }
+        }
+        Event::Reply(reply) => Told::Leaders {
+            rows: reply
+                .rows
+                .as_ref()?
+                .iter()
+                .map(|row| Points {
+                    name: row.name.as_str().to_owned(),
+                    points: row.points,
+                    wins: row.wins,
+                    draws: row.draws,
+                    losses: row.losses,
+                })
+                .collect(),
+        },
+        Event::Match { match_id, you, opponent, game } => {
+            Told::Match { match_id: match_id.clone(), you: you.clone(), opponent: opponent.clone(), game: game.clone() }
+        }
+        Event::Board { match_id, ply, rows, .. } => {
+            Told::Board { match_id: match_id.clone(), ply: *ply, rows: rows.clone() }
+        }
+        Event::Move { match_id, ply, by, row, col, resigns, state, acknowledged } => Told::Move {
+            match_id: match_id.clone(),
+            ply: *ply,
+            by: by.clone(),
+            row: *row,
+            col: *col,
+            resigns: *resigns,
+            state: word(state),
+            acknowledged: *acknowledged,
+        },
+        Event::Result { match_id, outcome, why, agreed, recorded } => Told::Result {
+            match_id: match_id.clone(),
+            outcome: word(outcome),
+            why: why.clone(),
+            agreed: *agreed,
+            recorded: *recorded,
+        },
+        Event::Suspended { match_id, .. } => Told::Suspended { match_id: match_id.clone() },
+        Event::Path { path } => Told::Path { path: word(path) },
+        Event::Notice { code, .. } => Told::Notice { code: (*code).to_owned() },
+        Event::Invited { .. } | Event::InviteClosed { .. } | Event::Opponent { .. } | Event::Offered { .. } => {
+            return None;
+        }
+    })
+}
+
+/// The word a value has in JSON.
+mod words {
+    use rejoin::model::client::event::{LinkState, MoveState, PathKind};
+    use rejoin::model::statement::Fared;
+
+    pub(super) trait Word {
+        fn word(&self) -> String;
+    }
+
+    macro_rules! words {
+        ($($kind:ty { $($variant:ident => $word:literal),+ })+) => {
+            $(impl Word for $kind {
+                fn word(&self) -> String {
+                    match self { $(Self::$variant => $word.to_owned()),+ }
+                }
+            })+
+        };
+    }
+
+    words! {
+        LinkState { Down => "down", Dialing => "dialing", Resuming => "resuming", Live => "live" }
+        MoveState { Sent => "sent", Seen => "seen", Kept => "kept" }
+        PathKind { Direct => "direct", Server => "server", None => "none" }
+        Fared { Win => "win", Draw => "draw", Loss => "loss", Void => "void" }
+    }
+}
+
+fn name(text: &str) -> Name {
+    Name::new(text).expect("players have good names")
+}
+
+fn secret(text: &str) -> Password {
+    Password::new(text).expect("players choose good passwords")
+}

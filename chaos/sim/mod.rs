@@ -1,0 +1,5 @@
+//! Whole worlds in one thread, from a plan.
+
+pub(crate) mod human;
+pub(crate) mod outcome;
+pub(crate) mod plan;

@@ -1,0 +1,223 @@
+//! One world, as options and a list of faults: all that a run depends on, beside the program itself.
+//!
+//! What must hold: a plan that is written down and read again is the same world. A seed expands to a plan by `swarm`; a
+//! regression is a plan in a file, and survives changes of `swarm`.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// All that a world is made from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Plan {
+    /// What the world draws its chances from.
+    pub(crate) seed: u64,
+    /// What it is about.
+    pub(crate) mode: Mode,
+    /// Players; an even number, each pair plays among itself.
+    pub(crate) players: u8,
+    /// Matches each pair plays.
+    pub(crate) matches: u8,
+    /// `tictactoe`, `connect4`, `gomoku`.
+    pub(crate) game: String,
+    /// How long a player thinks about a move, at most.
+    pub(crate) think_ms: u64,
+    /// How long a message travels, from and to.
+    pub(crate) latency_ms: (u64, u64),
+    /// Whether players can reach each other.
+    pub(crate) direct: bool,
+    /// Of 100 times that a player could move: how often something else is typed (`list`, `leave`, `end`, `passwd` …).
+    pub(crate) whims: u8,
+    /// Bytes after which the server begins another segment; small ones make snapshots.
+    pub(crate) segment_bytes: u64,
+    /// Which simulated disk the server has.
+    pub(crate) disk: DiskModel,
+    /// Faults strike until then; then all are healed, but those that are for good.
+    pub(crate) heal_at_ms: u64,
+    /// In the order of their times.
+    pub(crate) faults: Vec<Fault>,
+}
+
+/// What a world is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Mode {
+    /// Faults at random; then everything heals.
+    Safety,
+    /// Faults at random; then a core heals and the rest stays broken for good.
+    Liveness,
+    /// One kill, at a certain operation of a disk or a certain send.
+    CrashPoint,
+    /// The server starts from files that an earlier version has written.
+    Upgrade,
+    /// Clocks jump and drift.
+    Clock,
+}
+
+/// Which simulated disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum DiskModel {
+    /// `rejoin::store::faulty`.
+    Faulty,
+    /// The simulated file system of the network's simulator.
+    Turmoil,
+}
+
+/// Something that breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Fault {
+    /// When.
+    pub(crate) at_ms: u64,
+    /// For how long, where it has a length: until a killed process is started again, a link repaired. `u64::MAX` is for
+    /// good.
+    pub(crate) for_ms: u64,
+    /// What.
+    pub(crate) kind: Kind,
+}
+
+/// A machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Host {
+    /// The server's.
+    Server,
+    /// A player's.
+    Player(u8),
+}
+
+/// What a liar does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Lie {
+    /// Signs another entry at a ply it has signed.
+    Equivocate,
+    /// Shows nobody its newest entry.
+    Withhold,
+    /// Says again what it has said before.
+    Replay,
+    /// Signs with a key that is not in the grant.
+    Forge,
+}
+
+/// The kinds of faults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "what")]
+pub(crate) enum Kind {
+    /// `kill -9`: what was written is there; connections are reset. Started again after `for_ms`.
+    Kill { host: Host },
+    /// The power goes: of what was not synced, a part is lost, perhaps torn.
+    PowerCut { host: Host },
+    /// The power goes, and nobody hears a reset.
+    Silence { host: Host },
+    /// The power goes in the middle of the `after`-th operation of its disk from then on.
+    AtDisk { host: Host, after: u32 },
+    /// It is killed right after its `after`-th send from then on.
+    AtSend { host: Host, after: u32 },
+    /// Killed and started `times` times in short order.
+    RestartLoop { host: Host, times: u8 },
+    /// No time for the process.
+    Pause { host: Host },
+    /// Nothing goes between two, either way.
+    Partition { one: Host, other: Host },
+    /// Nothing goes from one to the other.
+    OneWay { from: Host, to: Host },
+    /// No player reaches another directly.
+    PlayersApart,
+    /// Nobody reaches the server.
+    ServerAlone,
+    /// One link after the other is cut, and they come back in another order.
+    Swizzle,
+    /// What is sent waits, and comes all at once.
+    Hold { one: Host, other: Host },
+    /// Everything takes up to this long.
+    LatencyStorm { ms: u16 },
+    /// Of 1,000 messages, so many are lost (which breaks the connection).
+    Loss { permille: u16 },
+    /// One link is slow, both ways.
+    SlowLink { one: Host, other: Host, ms: u16 },
+    /// A byte of what passes is changed.
+    BadByte { one: Host, other: Host },
+    /// The next operation of its disk fails, once.
+    DiskError { host: Host },
+    /// Its disk takes only so many more bytes.
+    DiskFull { host: Host, bytes: u32 },
+    /// A sync takes this long.
+    SlowSync { host: Host, ms: u16 },
+    /// A byte of an old file is changed while the process is down.
+    Rot { host: Host },
+    /// The wall clock jumps.
+    ClockJump { host: Host, seconds: i32 },
+    /// The clock runs this much too fast or too slow, in parts of a thousand.
+    ClockDrift { host: Host, permille: i16 },
+    /// The player's disk is gone, and the process; it begins anew on an empty one and logs in.
+    WipePlayer { player: u8 },
+    /// The server's disk is gone; a copy of the accounts, and the keys, are put back.
+    WipeServer,
+    /// So many others log in at once.
+    LoginStorm { others: u8 },
+    /// The player goes on at another device; the first is shut.
+    TakeDevice { player: u8 },
+    /// The server is asked to stop in order.
+    PlannedRestart,
+    /// The server is killed, and its power goes again in the `after`-th operation of its disk as it recovers.
+    TwiceDown { after: u32 },
+    /// The direct links come and go so many times.
+    Flap { times: u8 },
+    /// The player's machine gets another address.
+    NewAddress { player: u8 },
+    /// The player cheats from then on.
+    Liar { player: u8, lie: Lie },
+}
+
+impl Kind {
+    /// Its name, without its details.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Kill { .. } => "kill",
+            Self::PowerCut { .. } => "power-cut",
+            Self::Silence { .. } => "silence",
+            Self::AtDisk { .. } => "at-disk",
+            Self::AtSend { .. } => "at-send",
+            Self::RestartLoop { .. } => "restart-loop",
+            Self::Pause { .. } => "pause",
+            Self::Partition { .. } => "partition",
+            Self::OneWay { .. } => "one-way",
+            Self::PlayersApart => "players-apart",
+            Self::ServerAlone => "server-alone",
+            Self::Swizzle => "swizzle",
+            Self::Hold { .. } => "hold",
+            Self::LatencyStorm { .. } => "latency-storm",
+            Self::Loss { .. } => "loss",
+            Self::SlowLink { .. } => "slow-link",
+            Self::BadByte { .. } => "bad-byte",
+            Self::DiskError { .. } => "disk-error",
+            Self::DiskFull { .. } => "disk-full",
+            Self::SlowSync { .. } => "slow-sync",
+            Self::Rot { .. } => "rot",
+            Self::ClockJump { .. } => "clock-jump",
+            Self::ClockDrift { .. } => "clock-drift",
+            Self::WipePlayer { .. } => "wipe-player",
+            Self::WipeServer => "wipe-server",
+            Self::LoginStorm { .. } => "login-storm",
+            Self::TakeDevice { .. } => "take-device",
+            Self::PlannedRestart => "planned-restart",
+            Self::TwiceDown { .. } => "twice-down",
+            Self::Flap { .. } => "flap",
+            Self::NewAddress { .. } => "new-address",
+            Self::Liar { lie: Lie::Equivocate, .. } => "liar-equivocates",
+            Self::Liar { lie: Lie::Withhold, .. } => "liar-withholds",
+            Self::Liar { lie: Lie::Replay, .. } => "liar-replays",
+            Self::Liar { lie: Lie::Forge, .. } => "liar-forges",
+        }
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Server => to.write_str("server"),
+            Self::Player(number) => write!(to, "p{number}"),
+        }
+    }
+}
