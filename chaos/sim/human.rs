@@ -71,6 +71,23 @@ pub(crate) enum Phase {
     Done,
 }
 
+impl Phase {
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Outside, Self::LoggedIn, Self::Invited, Self::OwnTurn, Self::OthersTurn, Self::Decided, Self::Done];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Outside => "outside",
+            Self::LoggedIn => "logged-in",
+            Self::Invited => "invited",
+            Self::OwnTurn => "own-turn",
+            Self::OthersTurn => "other's",
+            Self::Decided => "decided",
+            Self::Done => "done",
+        }
+    }
+}
+
 /// How somebody plays.
 pub(crate) struct Ways<'a> {
     pub(crate) game: &'a str,

@@ -171,6 +171,87 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    /// One of each.
+    pub(crate) const SAMPLES: &[Self] = &[
+        Self::Kill { host: Host::Server },
+        Self::PowerCut { host: Host::Server },
+        Self::Silence { host: Host::Server },
+        Self::AtDisk { host: Host::Server, after: 1 },
+        Self::AtSend { host: Host::Server, after: 1 },
+        Self::RestartLoop { host: Host::Server, times: 2 },
+        Self::Pause { host: Host::Server },
+        Self::Partition { one: Host::Server, other: Host::Player(0) },
+        Self::OneWay { from: Host::Server, to: Host::Player(0) },
+        Self::PlayersApart,
+        Self::ServerAlone,
+        Self::Swizzle,
+        Self::Hold { one: Host::Server, other: Host::Player(0) },
+        Self::LatencyStorm { ms: 1 },
+        Self::Loss { permille: 1 },
+        Self::SlowLink { one: Host::Server, other: Host::Player(0), ms: 1 },
+        Self::BadByte { one: Host::Server, other: Host::Player(0) },
+        Self::DiskError { host: Host::Server },
+        Self::DiskFull { host: Host::Server, bytes: 1 },
+        Self::SlowSync { host: Host::Server, ms: 1 },
+        Self::Rot { host: Host::Server },
+        Self::ClockJump { host: Host::Server, seconds: 1 },
+        Self::ClockDrift { host: Host::Server, permille: 1 },
+        Self::WipePlayer { player: 0 },
+        Self::WipeServer,
+        Self::LoginStorm { others: 1 },
+        Self::TakeDevice { player: 0 },
+        Self::PlannedRestart,
+        Self::TwiceDown { after: 1 },
+        Self::Flap { times: 1 },
+        Self::NewAddress { player: 0 },
+        Self::Liar { player: 0, lie: Lie::Equivocate },
+        Self::Liar { player: 0, lie: Lie::Withhold },
+        Self::Liar { player: 0, lie: Lie::Replay },
+        Self::Liar { player: 0, lie: Lie::Forge },
+    ];
+
+    /// Whether all hosts it names are there in a world of so many players.
+    pub(crate) fn fits(&self, players: u8) -> bool {
+        let there = |host: Host| match host {
+            Host::Server => true,
+            Host::Player(player) => player < players,
+        };
+        match *self {
+            Self::Kill { host }
+            | Self::PowerCut { host }
+            | Self::Silence { host }
+            | Self::AtDisk { host, .. }
+            | Self::AtSend { host, .. }
+            | Self::RestartLoop { host, .. }
+            | Self::Pause { host }
+            | Self::DiskError { host }
+            | Self::DiskFull { host, .. }
+            | Self::SlowSync { host, .. }
+            | Self::Rot { host }
+            | Self::ClockJump { host, .. }
+            | Self::ClockDrift { host, .. } => there(host),
+            Self::Partition { one, other }
+            | Self::Hold { one, other }
+            | Self::SlowLink { one, other, .. }
+            | Self::BadByte { one, other } => there(one) && there(other),
+            Self::OneWay { from, to } => there(from) && there(to),
+            Self::WipePlayer { player }
+            | Self::TakeDevice { player }
+            | Self::NewAddress { player }
+            | Self::Liar { player, .. } => player < players,
+            Self::PlayersApart
+            | Self::ServerAlone
+            | Self::Swizzle
+            | Self::LatencyStorm { .. }
+            | Self::Loss { .. }
+            | Self::WipeServer
+            | Self::LoginStorm { .. }
+            | Self::PlannedRestart
+            | Self::TwiceDown { .. }
+            | Self::Flap { .. } => true,
+        }
+    }
+
     /// Its name, without its details.
     pub(crate) const fn name(&self) -> &'static str {
         match self {

@@ -1,0 +1,236 @@
+//! A seed becomes a plan: which kinds of faults there are in this world, how many, and when.
+//!
+//! What must hold: a plan never breaks more than the promise covers. Of one match at most one keeper is lost for good,
+//! and a player who lies counts as the one that is lost.
+
+use rejoin::store::faulty::Seeded;
+
+use super::plan::{DiskModel, Fault, Host, Kind, Lie, Mode, Plan};
+
+/// Faults in one world, at most.
+const FAULTS_MAX: usize = 7;
+/// For good.
+pub(crate) const FOR_GOOD: u64 = u64::MAX;
+/// Points of a match at which crash-point plans kill.
+pub(crate) const CRASH_POINTS: u32 = 160;
+
+/// The plan of a seed, for so many players.
+pub(crate) fn plan(seed: u64, players: u8) -> Plan {
+    let mut draw = Draw(Seeded(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ u64::from(players)));
+    let mode = match draw.below(100) {
+        0..=54 => Mode::Safety,
+        55..=69 => Mode::Liveness,
+        70..=81 => Mode::CrashPoint,
+        82..=88 => Mode::Upgrade,
+        _ => Mode::Clock,
+    };
+    let slow = draw.one_in(5);
+    let game = if draw.one_in(6) { "connect4" } else { "tictactoe" };
+    let mut plan = Plan {
+        seed,
+        mode,
+        players,
+        matches: 1 + u8::from(game == "tictactoe" && draw.one_in(3)),
+        game: game.to_owned(),
+        think_ms: draw.pick(&[20, 60, 150, 300]),
+        latency_ms: if slow { (20, 120) } else { (1, 1 + draw.below(25)) },
+        direct: !draw.one_in(8),
+        whims: if draw.one_in(3) { 4 } else { 0 },
+        segment_bytes: draw.pick(&[600, 2_000, 16 << 20]),
+        disk: if draw.one_in(4) { DiskModel::Turmoil } else { DiskModel::Faulty },
+        heal_at_ms: 2_000 + draw.below(5_000),
+        faults: Vec::new(),
+    };
+    plan.faults = match mode {
+        Mode::CrashPoint => vec![crash_point(&mut draw, &plan)],
+        Mode::Safety | Mode::Liveness | Mode::Upgrade | Mode::Clock => swarm(&mut draw, &plan),
+    };
+    plan.faults.sort_by_key(|fault| fault.at_ms);
+    plan
+}
+
+fn crash_point(draw: &mut Draw, plan: &Plan) -> Fault {
+    let host = draw.host(plan);
+    let after = 1 + u32::try_from(draw.below(u64::from(CRASH_POINTS))).expect("a small number");
+    let kind = if draw.one_in(3) { Kind::AtSend { host, after } } else { Kind::AtDisk { host, after } };
+    Fault { at_ms: 0, for_ms: 100 + draw.below(1_500), kind }
+}
+
+fn swarm(draw: &mut Draw, plan: &Plan) -> Vec<Fault> {
+    // Each world has some kinds only: what always comes together hides what it does alone.
+    let mut kinds: Vec<usize> = (0..KINDS.len()).filter(|_| draw.one_in(4)).collect();
+    if plan.mode == Mode::Clock {
+        kinds.retain(|_| draw.one_in(2));
+        kinds.extend([CLOCK_JUMP, CLOCK_DRIFT]);
+    }
+    if kinds.is_empty() {
+        kinds.push(usize::try_from(draw.below(KINDS.len() as u64)).expect("a small number"));
+    }
+    let count = 1 + usize::try_from(draw.below(FAULTS_MAX as u64)).expect("a small number");
+    let mut faults = Vec::new();
+    let mut lost = Lost::default();
+    for _ in 0..count {
+        let which = kinds[usize::try_from(draw.below(kinds.len() as u64)).expect("a small number")];
+        let kind = KINDS[which](draw, plan);
+        if !lost.allows(&kind, plan) {
+            continue;
+        }
+        let at_ms = 200 + draw.below(plan.heal_at_ms - 300);
+        let for_ms = length(draw, &kind);
+        faults.push(Fault { at_ms, for_ms, kind });
+    }
+    if plan.mode == Mode::Liveness {
+        faults.push(for_good(draw, plan));
+    }
+    faults
+}
+
+/// What stays broken in a liveness world: a core can still play.
+fn for_good(draw: &mut Draw, plan: &Plan) -> Fault {
+    let kind = match draw.below(4) {
+        0 => Kind::PlayersApart,
+        1 => Kind::ServerAlone,
+        2 => Kind::Kill { host: Host::Server },
+        _ => Kind::Partition { one: Host::Player(0), other: Host::Player(1) },
+    };
+    // Nobody can be introduced to anybody before there is a match.
+    Fault { at_ms: plan.heal_at_ms - draw.below(plan.heal_at_ms / 3), for_ms: FOR_GOOD, kind }
+}
+
+/// Losses so far, by pair.
+#[derive(Default)]
+struct Lost {
+    server: bool,
+    pairs: Vec<u8>,
+}
+
+impl Lost {
+    fn allows(&mut self, kind: &Kind, plan: &Plan) -> bool {
+        let pair = match kind {
+            Kind::WipeServer => {
+                let fine = !self.server && self.pairs.is_empty();
+                self.server |= fine;
+                return fine;
+            }
+            Kind::WipePlayer { player } | Kind::TakeDevice { player } | Kind::Liar { player, .. } => player / 2,
+            Kind::Rot { host: Host::Player(player) } => player / 2,
+            // The server's files come back from a copy, of which only accounts are sure to be in an upgrade.
+            Kind::Rot { host: Host::Server } => return plan.mode != Mode::Upgrade,
+            _ => return true,
+        };
+        let fine = !self.server && !self.pairs.contains(&pair);
+        if fine {
+            self.pairs.push(pair);
+        }
+        fine
+    }
+}
+
+fn length(draw: &mut Draw, kind: &Kind) -> u64 {
+    match kind {
+        Kind::Pause { .. } | Kind::Hold { .. } => draw.pick(&[50, 400, 1_500, 4_000]),
+        Kind::Flap { .. } | Kind::RestartLoop { .. } | Kind::Swizzle => 300 + draw.below(2_000),
+        _ => draw.pick(&[20, 100, 300, 1_000, 2_500]) + draw.below(200),
+    }
+}
+
+type Make = fn(&mut Draw, &Plan) -> Kind;
+
+/// How each kind is drawn.
+const KINDS: &[Make] = &[
+    |draw, plan| Kind::ClockJump {
+        host: draw.host(plan),
+        seconds: draw.pick(&[-86_400, -90, -1, 2, 3_600, 40_000_000]),
+    },
+    |draw, plan| Kind::ClockDrift { host: draw.host(plan), permille: draw.pick(&[-200, -20, 5, 50, 250]) },
+    |draw, plan| Kind::Kill { host: draw.host(plan) },
+    |draw, plan| Kind::PowerCut { host: draw.host(plan) },
+    |_, _| Kind::PowerCut { host: Host::Server },
+    |draw, plan| Kind::Silence { host: draw.host(plan) },
+    |draw, plan| Kind::AtDisk { host: draw.host(plan), after: 1 + draw.small(40) },
+    |draw, plan| Kind::AtSend { host: draw.host(plan), after: 1 + draw.small(30) },
+    |draw, plan| Kind::RestartLoop { host: draw.host(plan), times: 2 + draw.few(4) },
+    |draw, plan| Kind::Pause { host: draw.host(plan) },
+    |draw, plan| {
+        let (one, other) = draw.two(plan);
+        Kind::Partition { one, other }
+    },
+    |draw, plan| {
+        let (from, to) = draw.two(plan);
+        Kind::OneWay { from, to }
+    },
+    |_, _| Kind::PlayersApart,
+    |_, _| Kind::ServerAlone,
+    |_, _| Kind::Swizzle,
+    |draw, plan| {
+        let (one, other) = draw.two(plan);
+        Kind::Hold { one, other }
+    },
+    |draw, _| Kind::LatencyStorm { ms: draw.pick(&[100, 300, 900]) },
+    |draw, _| Kind::Loss { permille: draw.pick(&[5, 30, 150]) },
+    |draw, plan| {
+        let (one, other) = draw.two(plan);
+        Kind::SlowLink { one, other, ms: draw.pick(&[80, 250, 700]) }
+    },
+    |draw, plan| {
+        let (one, other) = draw.two(plan);
+        Kind::BadByte { one, other }
+    },
+    |draw, plan| Kind::DiskError { host: draw.host(plan) },
+    |draw, plan| Kind::DiskFull { host: draw.host(plan), bytes: draw.small(3_000) },
+    |draw, plan| Kind::SlowSync { host: draw.host(plan), ms: draw.pick(&[20, 150, 600]) },
+    |draw, plan| Kind::Rot { host: draw.host(plan) },
+    |draw, plan| Kind::WipePlayer { player: draw.player(plan) },
+    |_, _| Kind::WipeServer,
+    |draw, _| Kind::LoginStorm { others: 3 + draw.few(6) },
+    |draw, plan| Kind::TakeDevice { player: draw.player(plan) },
+    |_, _| Kind::PlannedRestart,
+    |draw, _| Kind::TwiceDown { after: 1 + draw.small(25) },
+    |draw, _| Kind::Flap { times: 2 + draw.few(6) },
+    |draw, plan| Kind::NewAddress { player: draw.player(plan) },
+    |draw, plan| Kind::Liar { player: draw.player(plan), lie: Lie::Equivocate },
+    |draw, plan| Kind::Liar { player: draw.player(plan), lie: draw.pick(&[Lie::Withhold, Lie::Replay, Lie::Forge]) },
+];
+const CLOCK_JUMP: usize = 0;
+const CLOCK_DRIFT: usize = 1;
+
+struct Draw(Seeded);
+
+impl Draw {
+    fn below(&mut self, below: u64) -> u64 {
+        self.0.next() % below.max(1)
+    }
+
+    fn small(&mut self, below: u32) -> u32 {
+        u32::try_from(self.below(u64::from(below))).expect("it is below")
+    }
+
+    fn few(&mut self, below: u8) -> u8 {
+        u8::try_from(self.below(u64::from(below))).expect("it is below")
+    }
+
+    fn one_in(&mut self, times: u64) -> bool {
+        self.below(times) == 0
+    }
+
+    fn pick<T: Copy>(&mut self, some: &[T]) -> T {
+        some[self.0.up_to(some.len() - 1)]
+    }
+
+    fn player(&mut self, plan: &Plan) -> u8 {
+        self.few(plan.players)
+    }
+
+    /// Often the server: all depends on it.
+    fn host(&mut self, plan: &Plan) -> Host {
+        if self.one_in(2) { Host::Server } else { Host::Player(self.player(plan)) }
+    }
+
+    /// Two that talk to each other.
+    fn two(&mut self, plan: &Plan) -> (Host, Host) {
+        let player = self.player(plan);
+        let other = if self.one_in(2) { Host::Server } else { Host::Player(player ^ 1) };
+        let pair = (Host::Player(player), other);
+        if self.one_in(2) { pair } else { (pair.1, pair.0) }
+    }
+}
