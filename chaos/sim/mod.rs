@@ -1,5 +1,6 @@
 //! Whole worlds in one thread, from a plan.
 
+pub(crate) mod finals;
 pub(crate) mod human;
 pub(crate) mod outcome;
 pub(crate) mod plan;
