@@ -2,6 +2,7 @@
 
 pub(crate) mod batch;
 pub(crate) mod broken;
+pub(crate) mod finals;
 mod full;
 pub(crate) mod human;
 pub(crate) mod lane;

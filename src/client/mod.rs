@@ -12,6 +12,8 @@ mod export;
 mod file;
 pub mod handle;
 mod known;
+#[doc(hidden)]
+pub mod left;
 mod link;
 mod shell;
 mod store;

@@ -332,9 +332,8 @@ impl Store {
         self.state.join(server.to_string())
     }
 
-    /// With a word before the name: `..` is a name too, and so is `recent`.
     fn user_dir(&self, server: ServerId, name: &Name) -> PathBuf {
-        self.server_dir(server).join(format!("user-{}", name.as_str().to_ascii_lowercase()))
+        user_dir(&self.state, server, name)
     }
 }
 
@@ -374,7 +373,7 @@ fn encode<T: serde::Serialize>(value: &T) -> Result<Zeroizing<Vec<u8>>, StoreErr
 }
 
 /// A value that takes up all of `bytes`.
-fn take<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
+pub(super) fn take<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
     postcard::take_from_bytes(bytes).ok().filter(|(_, rest)| rest.is_empty()).map(|(value, _)| value)
 }
 
@@ -383,7 +382,12 @@ fn keys(body: &[u8]) -> Option<Vec<SecretKey>> {
     rest.is_empty().then(|| seeds.iter().map(SecretKey::from_seed).collect())
 }
 
-fn match_of(path: &Path) -> Option<MatchId> {
+/// With a word before the name: `..` is a name too, and so is `recent`.
+pub(super) fn user_dir(state: &Path, server: ServerId, name: &Name) -> PathBuf {
+    state.join(server.to_string()).join(format!("user-{}", name.as_str().to_ascii_lowercase()))
+}
+
+pub(super) fn match_of(path: &Path) -> Option<MatchId> {
     path.file_name()?.to_str()?.strip_prefix("match-")?.strip_suffix(".log")?.parse().ok()
 }
 

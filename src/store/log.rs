@@ -32,6 +32,15 @@ pub struct OpenedLog {
     pub bytes_cut: u64,
 }
 
+/// What the bytes of a log say.
+struct Content {
+    records: Vec<Vec<u8>>,
+    /// Where the next frame goes.
+    at: Position,
+    /// Bytes after the last good frame.
+    bytes_cut: u64,
+}
+
 impl RecordLog {
     /// Opens the log at `path` or makes it. `owner` is in its header and must be the same each time; `salt` is random
     /// and used when the file is made.
@@ -44,31 +53,33 @@ impl RecordLog {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Self::make(disk, path, &new),
             read => read.map_err(StoreError::io("read", path))?,
         };
-        let header = match Header::read(path, &bytes, Kind::Records, &owner) {
+        match Content::of(path, &bytes, &owner) {
             // Nothing is written behind a header before it is durable: its making was interrupted.
             Err(StoreError::Damaged { .. }) if bytes.len() <= HEADER_BYTES => {
                 discard(disk, path)?;
-                return Self::make(disk, path, &new);
+                Self::make(disk, path, &new)
             }
-            header => header.map_err(set_aside)?,
-        };
-        let walked = walk(&bytes, &header);
-        match walked.end {
-            End::Open | End::Torn { .. } => {}
-            End::Rotten { at, why } => return Err(set_aside(StoreError::damaged(path, at, why))),
-            End::Sealed => return Err(set_aside(StoreError::damaged(path, walked.good, super::Damage::Seal))),
+            Err(error) => Err(set_aside(error)),
+            Ok(Content { records, at, bytes_cut }) => {
+                let active = Appender::resume(disk, path, at, bytes_cut)?;
+                Ok(OpenedLog { log: Self { active, items: Vec::new() }, records, bytes_cut })
+            }
         }
-        let mut records = Vec::new();
-        decode_in_order::<ByteBuf>(&walked.frames, |_, items| {
-            records.extend(items.into_iter().map(ByteBuf::into_vec));
-            Ok(())
-        })
-        .map_err(|Misfit { at, why }| set_aside(StoreError::damaged(path, at, why)))?;
-        let bytes_cut = (bytes.len() - walked.good) as u64;
-        let frames = walked.frames.len() as u64;
-        let at = Position { place: walked.next, len: walked.good as u64, frames, items: records.len() as u64 };
-        let active = Appender::resume(disk, path, at, bytes_cut)?;
-        Ok(OpenedLog { log: Self { active, items: Vec::new() }, records, bytes_cut })
+    }
+
+    /// The records of the log at `path` as [`open`](Self::open) would find them, oldest first. Changes nothing.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); a log that is not there or was never begun has no records.
+    pub fn read(disk: &dyn Disk, path: &Path, owner: &[u8; 32]) -> Result<Vec<Vec<u8>>, StoreError> {
+        let bytes = match disk.read(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            read => read.map_err(StoreError::io("read", path))?,
+        };
+        match Content::of(path, &bytes, owner) {
+            Err(StoreError::Damaged { .. }) if bytes.len() <= HEADER_BYTES => Ok(Vec::new()),
+            content => content.map(|content| content.records),
+        }
     }
 
     fn make(disk: &dyn Disk, path: &Path, header: &Header) -> Result<OpenedLog, StoreError> {
@@ -86,6 +97,27 @@ impl RecordLog {
             encode_item(&mut self.items, Bytes::new(record))?;
         }
         if records.is_empty() { self.active.usable() } else { self.active.push(records.len() as u64, &self.items) }
+    }
+}
+
+impl Content {
+    fn of(path: &Path, bytes: &[u8], owner: &[u8; 32]) -> Result<Self, StoreError> {
+        let header = Header::read(path, bytes, Kind::Records, owner)?;
+        let walked = walk(bytes, &header);
+        match walked.end {
+            End::Open | End::Torn { .. } => {}
+            End::Rotten { at, why } => return Err(StoreError::damaged(path, at, why)),
+            End::Sealed => return Err(StoreError::damaged(path, walked.good, super::Damage::Seal)),
+        }
+        let mut records = Vec::new();
+        decode_in_order::<ByteBuf>(&walked.frames, |_, items| {
+            records.extend(items.into_iter().map(ByteBuf::into_vec));
+            Ok(())
+        })
+        .map_err(|Misfit { at, why }| StoreError::damaged(path, at, why))?;
+        let frames = walked.frames.len() as u64;
+        let at = Position { place: walked.next, len: walked.good as u64, frames, items: records.len() as u64 };
+        Ok(Self { records, at, bytes_cut: (bytes.len() - walked.good) as u64 })
     }
 }
 

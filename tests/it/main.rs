@@ -6,6 +6,8 @@ mod client;
 #[cfg(unix)]
 mod direct;
 mod fates;
+#[cfg(unix)]
+mod finals;
 mod hostile;
 mod house;
 mod lost;

@@ -3,7 +3,7 @@
 //! `golden/wire-v2.txt` has a frame of every message, `golden/state-v2/` the files of a small state directory. To write
 //! them anew, which only a new format version can be a reason for: `REJOIN_WRITE_GOLDEN=1 cargo test --test it wire`.
 
-mod samples;
+pub(crate) mod samples;
 mod state;
 
 use std::fmt::Debug;

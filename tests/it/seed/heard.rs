@@ -32,6 +32,12 @@ impl<T: Debug> Heard<T> {
         self.kept.len()
     }
 
+    /// All that has come.
+    pub(crate) fn all(&mut self) -> &[T] {
+        self.count();
+        &self.kept
+    }
+
     /// What has come since the last [`forget`](Self::forget).
     pub(crate) fn since(&mut self) -> &[T] {
         self.count();

@@ -22,7 +22,7 @@ pub(super) fn server_key() -> SecretKey {
     SecretKey::from_seed(&[1; 32])
 }
 
-pub(super) fn server() -> ServerId {
+pub(crate) fn server() -> ServerId {
     ServerId::of(&server_key().public())
 }
 

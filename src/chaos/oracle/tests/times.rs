@@ -1,0 +1,111 @@
+//! I9, I12, L1, L2 and L3.
+
+use super::*;
+
+fn link(state: &str, outage_ms: Option<u64>, attempts: Option<u32>) -> Told {
+    Told::Link { state: state.to_owned(), outage_ms, attempts }
+}
+
+#[test]
+fn i9_the_history_does_not_run_backwards() {
+    let mut world = World::won();
+    world.history.last_mut().unwrap().at_ms = 0;
+    world.breaks("I9", "comes after");
+}
+
+#[test]
+fn i9_an_outage_is_as_long_as_it_was() {
+    let told = |length: u64| {
+        let mut world = World::seated();
+        world.tells("p0", link("down", None, None)).wait(1000);
+        world.tells("p0", link("live", Some(length), Some(3)));
+        world
+    };
+    told(1000).is_good();
+    told(850).breaks("I9", "tells an outage of 850 ms");
+    told(1600).breaks("I9", "tells an outage of 1600 ms");
+    let mut drifting = told(1000);
+    drifting.history.iter_mut().for_each(|record| record.at_ms *= 10);
+    drifting.breaks("I9", "tells an outage");
+    let mut paused = told(850);
+    paused.fault("pause").is_good();
+    let mut drifts = told(850);
+    drifts.fault("clock-drift").is_good();
+}
+
+#[test]
+fn i9_nobody_loses_by_the_clock() {
+    let mut world = World::won();
+    world.result("p0", &Verdict { why: "timeout".to_owned(), ..by_board("X") }, false);
+    world.breaks("I9", "by `timeout`");
+    let mut world = World::won();
+    world.finals.ledger.verdicts[0].verdict.why = "forfeit".to_owned();
+    world.breaks("I9", "by `forfeit`");
+}
+
+#[test]
+fn i12_each_outage_is_told_with_its_length_and_its_dials() {
+    for (length, dials) in [(None, Some(1)), (Some(20), None), (Some(20), Some(0))] {
+        let mut world = World::seated();
+        world.tells("p0", link("down", None, None)).wait(19).tells("p0", link("live", length, dials));
+        world.breaks("I12", "is live again");
+    }
+    let mut world = World::seated();
+    world.outage("p0", 90).exercises(&["I12"]);
+}
+
+#[test]
+fn i12_each_outage_is_in_the_log_with_its_cause() {
+    let mut world = World::seated();
+    world.outage("p0", 90).outage("p1", 70);
+    let all = world.finals.figures.outages.clone();
+    world.finals.figures.outages.pop();
+    world.breaks("I12", "no outage of 70 ms");
+    world.finals.figures.outages.clone_from(&all);
+    world.finals.figures.outages[0].cause.clear();
+    world.breaks("I12", "without all that belongs to it");
+    world.finals.figures.outages = all;
+    world.outage("p0", 50).finals.figures.outages[0].attempts = None;
+    world.breaks("I12", "without all that belongs to it");
+}
+
+#[test]
+fn l1_links_are_live_in_time() {
+    let live = |took: Option<u64>, urgent: Option<bool>| {
+        let mut world = World::seated();
+        world.finals.healed.live_ms.insert("p0".to_owned(), took);
+        world.finals.healed.urgent.remove("p0");
+        world.finals.healed.urgent.extend(urgent.map(|urgent| ("p0".to_owned(), urgent)));
+        world
+    };
+    live(Some(1100), Some(true)).exercises(&["L1"]);
+    live(Some(1101), Some(true)).breaks("L1", "1101 ms");
+    live(Some(1101), None).breaks("L1", "1101 ms");
+    live(Some(6100), Some(false)).is_good();
+    live(Some(6101), Some(false)).breaks("L1", "6101 ms");
+    live(None, Some(false)).breaks("L1", "never");
+}
+
+#[test]
+fn l2_matches_are_playable_or_settled_in_time() {
+    let settled = |took: Option<u64>| {
+        let mut world = World::seated();
+        world.finals.healed.settled_ms.insert(M.to_owned(), took);
+        world
+    };
+    settled(Some(2100)).exercises(&["L2"]);
+    settled(Some(2101)).breaks("L2", "2101 ms");
+    settled(None).breaks("L2", "never");
+}
+
+#[test]
+fn l3_nobody_dials_too_often_or_too_many_at_once() {
+    let mut world = World::seated();
+    world.finals.figures.dials_a_second_max.insert("p0".to_owned(), 24);
+    world.exercises(&["L3"]);
+    world.finals.figures.dials_a_second_max.insert("p0".to_owned(), 25);
+    world.breaks("L3", "25 times");
+    let mut world = World::seated();
+    world.finals.figures.dials_at_once_max.insert("p0".to_owned(), 4);
+    world.breaks("L3", "4 dials");
+}
