@@ -50,6 +50,7 @@ pub mod chaos;
 pub mod cli;
 pub mod client;
 pub mod model;
+#[doc(hidden)]
 pub mod mutant;
 pub mod net;
 pub mod ops;

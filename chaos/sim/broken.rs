@@ -15,7 +15,7 @@ const LANE_MAX: Duration = Duration::from_secs(120);
 
 /// Runs this program once for each broken build; whether all were found.
 pub(crate) fn all(jobs: usize) -> bool {
-    if !Mutant::THERE {
+    if !cfg!(feature = "mutants") {
         eprintln!(
             "broken builds are not in this one: cargo test --release --features mutants --test chaos -- --mutants"
         );
@@ -48,8 +48,9 @@ const FOUND: &str = "found: ";
 
 /// Looks for one broken build; whether it was found.
 pub(crate) fn one(name: &str, jobs: usize) -> bool {
-    if !rejoin::mutant::choose(name) {
-        eprintln!("there is no broken build {name} in this one");
+    #[cfg(feature = "mutants")]
+    if let Err(error) = rejoin::mutant::choose(name) {
+        eprintln!("{error}");
         return false;
     }
     // A world that panics says so in its outcome.

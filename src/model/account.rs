@@ -10,6 +10,7 @@ use super::limits::{ANSWERS_MAX, RUNS_MAX};
 use super::password::PasswordHash;
 use super::statement::Fared;
 use super::time::{UptimeMs, WallMs};
+use crate::mutant::{Mutant, is_on};
 
 /// One player.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,14 +99,14 @@ impl Session {
     /// Remembers that it was; the oldest request, and the oldest run, are forgotten past the limits.
     pub fn answer(&mut self, run: Run, seq: RequestSeq) {
         if !self.answered.iter().any(|(of, _)| *of == run) {
-            if self.answered.len() == RUNS_MAX {
+            if self.answered.len() == RUNS_MAX && !is_on(Mutant::AnswersUnbounded) {
                 self.answered.pop_front();
             }
             self.answered.push_back((run, VecDeque::new()));
         }
         let seqs = self.answered.iter_mut().find_map(|(of, seqs)| (*of == run).then_some(seqs));
         let seqs = seqs.expect("the run was added above");
-        if seqs.len() == ANSWERS_MAX {
+        if seqs.len() == ANSWERS_MAX && !is_on(Mutant::AnswersUnbounded) {
             seqs.pop_front();
         }
         seqs.push_back(seq);

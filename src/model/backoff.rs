@@ -7,6 +7,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use super::limits::{RETRY_BASE, RETRY_FIRST_MAX};
 use super::time::ms;
+use crate::mutant::{Mutant, is_on};
 
 /// Draws one wait after another.
 #[derive(Clone, Debug)]
@@ -25,7 +26,7 @@ impl Backoff {
     /// The next wait: 0 to 50 ms at first, then 0 to `min(cap, base · 2^attempt)`.
     pub fn draw(&mut self, cap: Duration) -> Duration {
         let doubled = RETRY_BASE.saturating_mul(1 << self.attempt.min(16));
-        let max = if self.attempt == 0 { RETRY_FIRST_MAX } else { doubled.min(cap) };
+        let max = if self.attempt == 0 || is_on(Mutant::NoBackOff) { RETRY_FIRST_MAX } else { doubled.min(cap) };
         self.attempt = self.attempt.saturating_add(1);
         Duration::from_millis(self.random.next_u64() % (ms(max) + 1))
     }

@@ -15,6 +15,7 @@ use super::sign::Verified;
 use super::state::State;
 use super::statement::{Base, Entry, Fared, Foul, Grant, Promise, Ruling};
 use super::time::WallMs;
+use crate::mutant::{Mutant, is_on};
 
 /// What a request comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,7 +81,11 @@ pub fn add_user(
     at: WallMs,
 ) -> Result<Decision, Refusal> {
     match state.named(&name.key()) {
-        Some(account) if account.origin == Some(origin) && account.name == *name => Ok(Decision::Again),
+        Some(account)
+            if account.origin == Some(origin) && account.name == *name && !is_on(Mutant::RequestsDoneTwice) =>
+        {
+            Ok(Decision::Again)
+        }
         Some(_) => Err(Refusal::UserExists),
         None => Ok(Decision::New(vec![Fact::AccountAdded {
             user,
@@ -201,6 +206,10 @@ pub fn leave(state: &State, user: &Account, match_id: MatchId) -> Result<Vec<Fac
     if user.seated != Some(match_id) || of.ruling.is_some() {
         return Err(Refusal::NoMatch);
     }
+    if is_on(Mutant::LeavingLoses) {
+        let lost = of.seat_of(user.user).map(|by| Ruling::Resigned { by });
+        return Ok(settle(of, lost, Points::default()).into_iter().collect());
+    }
     Ok(vec![Fact::MatchLeft { match_id }])
 }
 
@@ -231,7 +240,7 @@ pub fn deliver(of: &Match, merge: &Merge, proofs: &[Foul], points: Points) -> Ve
 
 /// The verdict, if the evidence says another one than stands.
 fn settle(of: &Match, verdict: Option<Ruling>, points: Points) -> Option<Fact> {
-    let ruling = verdict.filter(|ruling| of.ruling != Some(*ruling))?;
+    let ruling = verdict.filter(|ruling| of.ruling != Some(*ruling) || is_on(Mutant::VerdictScoredAgain))?;
     let credit = Seat::BOTH.map(|seat| points.of(ruling.fared(seat)));
     Some(Fact::Settled { match_id: of.grant().match_id, ruling, credit })
 }
@@ -261,7 +270,7 @@ pub fn take_seat(of: &Match, seat: Seat, key: PublicKey) -> Result<Option<Fact>,
 /// that has lost state changes no key before it has heard both seats.
 #[must_use]
 pub fn regrant(of: &Match, promise: Option<(Seat, &Verified<Promise>)>) -> Option<Fact> {
-    let may = !of.recovering && of.ruling.is_none();
+    let may = (!of.recovering || is_on(Mutant::GrantWhileRecovering)) && of.ruling.is_none();
     let grant = may.then(|| of.evidence.next_grant(of.asked, promise)).flatten()?;
     Some(Fact::Regranted { grant })
 }
@@ -272,7 +281,8 @@ pub fn regrant(of: &Match, promise: Option<(Seat, &Verified<Promise>)>) -> Optio
 #[must_use]
 pub fn heard(of: &Match, shown: [(u32, u16); 2]) -> Option<Fact> {
     let Grant { match_id, epoch, .. } = *of.grant();
-    let here = |(shown, plies): (u32, u16)| shown == epoch && plies <= of.evidence.chain.plies();
+    let speaks = |shown: u32| shown == epoch || is_on(Mutant::StaleHaveCounts);
+    let here = |(shown, plies): (u32, u16)| speaks(shown) && plies <= of.evidence.chain.plies();
     (of.recovering && shown.into_iter().all(here)).then_some(Fact::Heard { match_id })
 }
 
@@ -316,6 +326,8 @@ fn played(match_id: MatchId, entry: &Verified<Entry>) -> Fact {
 fn may_sit(me: &Account, other: &Account) -> Result<(), Refusal> {
     if me.user == other.user {
         Err(Refusal::Yourself)
+    } else if is_on(Mutant::OneMatchUnchecked) {
+        Ok(())
     } else if me.seated.is_some() {
         Err(Refusal::InMatch)
     } else if other.seated.is_some() {

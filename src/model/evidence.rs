@@ -9,6 +9,7 @@ use super::key::PublicKey;
 use super::sign::{Signed, Verified};
 use super::statement::{Base, Entry, Foul, Grant, Held, Promise, Ruling};
 use super::transcript::{Transcript, Unplayable};
+use crate::mutant::{Mutant, is_on};
 
 /// What one keeper holds about a match.
 #[derive(Clone, Debug, PartialEq)]
@@ -154,6 +155,9 @@ impl Evidence {
     pub fn regrant(&mut self, grant: &Verified<Grant>) -> Result<(), Unplayable> {
         let before = self.chain.grant().keys;
         self.chain.regrant(grant)?;
+        if is_on(Mutant::OldReceiptsCount) {
+            return Ok(());
+        }
         let (plies, now) = (grant.body().base.plies, grant.body().keys);
         for seat in Seat::BOTH {
             let at = seat.index();
@@ -172,7 +176,8 @@ impl Evidence {
     #[must_use]
     pub fn proves(foul: &Foul) -> bool {
         let (a, b) = (&foul.first.body, &foul.second.body);
-        (a.match_id, a.epoch, a.ply, a.seat) == (b.match_id, b.epoch, b.ply, b.seat) && a != b
+        (a.match_id, a.epoch, a.ply, a.seat) == (b.match_id, b.epoch, b.ply, b.seat)
+            && (a != b || is_on(Mutant::DuplicateConvicts))
     }
 
     /// Stores a keeper's receipt if it fits my chain and says more than the last; whether it did.
@@ -227,7 +232,8 @@ impl Evidence {
         if self.verdict().is_some() || keys == [None, None] {
             return None;
         }
-        if let Some(stays) = Seat::BOTH.into_iter().find(|seat| keys[seat.index()].is_none()) {
+        let stays = Seat::BOTH.into_iter().find(|seat| keys[seat.index()].is_none());
+        if let Some(stays) = stays.filter(|_| !is_on(Mutant::PromiseSkipped)) {
             let (by, promise) = promise?;
             let said = promise.body();
             if by != stays
@@ -335,16 +341,16 @@ impl Growing<'_> {
             self.longer();
         }
         match self.now().entry(ply) {
-            Some(held) if held.body() == entry.body() => true,
+            Some(held) if held.body() == entry.body() && !is_on(Mutant::DuplicateConvicts) => true,
             // A newer grant has made it void.
             Some(held) if epoch < held.body().epoch => true,
             Some(held) => {
                 merge.relation = Relation::Forked;
-                merge.fouls.extend(foul(&held, entry));
+                merge.fouls.extend(foul(&held, entry).filter(|_| !is_on(Mutant::FoulDropped)));
                 // What follows belongs to the other branch.
                 false
             }
-            None if epoch < self.now().grant().epoch => true,
+            None if epoch < self.now().grant().epoch && !is_on(Mutant::StaleEpochTaken) => true,
             None => match self.grow(entry) {
                 Ok(decided) => {
                     merge.decided = decided;

@@ -17,6 +17,7 @@ use super::sign::{Signed, Verified};
 use super::statement::{Foul, Grant, Ruling};
 use super::time::{UptimeMs, WallMs};
 use super::transcript::Link;
+use crate::mutant::{Mutant, is_on};
 
 /// The server's state: a fold of the facts.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -224,7 +225,7 @@ impl State {
     }
 
     fn log_in(&mut self, session: SessionId, user: UserId, device: PublicKey) -> Result<(), Unfit> {
-        if let Some(before) = self.account_mut(user)?.session {
+        if let Some(before) = self.account_mut(user)?.session.filter(|_| !is_on(Mutant::OldSessionKept)) {
             self.end_session(before)?;
         }
         self.account_mut(user)?.session = Some(session);
@@ -307,6 +308,8 @@ impl State {
     /// Puts a verdict, and its points, in place of the one before.
     fn rule(&mut self, match_id: MatchId, users: [UserId; 2], ruling: Ruling, credit: [u32; 2]) {
         let before = self.settled.insert(match_id, Settled { match_id, users, ruling, credit });
+        let again = |before: &Settled| before.ruling == ruling && is_on(Mutant::VerdictScoredAgain);
+        let before = before.filter(|before| !again(before) && !is_on(Mutant::CorrectionScoredTwice));
         for seat in Seat::BOTH {
             let at = seat.index();
             self.score(users[at], |tally| {
@@ -382,6 +385,9 @@ impl Replay for State {
             Fact::Booted { boot, server, at } => {
                 let uptime = self.head.uptime;
                 self.head = Head { boot: *boot, server: Some(*server), ended_well: false, at: *at, uptime };
+                if is_on(Mutant::AnswersForgotten) {
+                    self.sessions.values_mut().for_each(|session| session.answered.clear());
+                }
             }
             Fact::Stopped { at } => {
                 self.head.ended_well = true;
@@ -410,7 +416,8 @@ impl Replay for State {
             Fact::PasswordChanged { user, password, keep } => {
                 let account = self.account_mut(*user)?;
                 account.password = password.clone();
-                if let Some(session) = account.session.filter(|session| Some(*session) != *keep) {
+                let ends = |session: &SessionId| Some(*session) != *keep && !is_on(Mutant::OldSessionKept);
+                if let Some(session) = account.session.filter(ends) {
                     self.end_session(session)?;
                 }
             }
@@ -456,7 +463,8 @@ impl Replay for State {
         let accounts = self.accounts.values().map(|account| Piece::Account(Box::new(account.clone())));
         let sessions = self.sessions.values().map(|session| Piece::Session(session.clone()));
         let matches = self.matches.values().map(|of| Piece::Match(Box::new(of.clone())));
-        let settled = self.settled.values().map(|settled| Piece::Settled(*settled));
+        let kept = |_: &&Settled| !is_on(Mutant::VerdictsNotInSnapshot);
+        let settled = self.settled.values().filter(kept).map(|settled| Piece::Settled(*settled));
         let invites = self.invites.values().map(|invite| Piece::Invite(invite.clone()));
         let lost = self.lost.map(Piece::Lost);
         let proven = self.proven.values().map(|proven| Piece::Proven(Box::new(proven.clone())));

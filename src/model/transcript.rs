@@ -17,6 +17,7 @@ use super::limits::PLIES_MAX;
 use super::sign::{self, Signed, Verified};
 use super::statement::{Act, Base, Entry, Grant, Ruling};
 use super::time::WallMs;
+use crate::mutant::{Mutant, is_on};
 
 /// The history of one match, as one keeper holds it.
 #[derive(Clone, Debug)]
@@ -196,17 +197,34 @@ impl Transcript {
         if next.epoch <= now.epoch || !self.holds(now.epoch, next.base) {
             return Err(Unplayable::Ungranted { epoch: next.epoch });
         }
-        let plies = next.base.plies;
+        self.cut(next.base.plies);
+        self.head = sign::hash(&next.server, next);
+        self.grants.push(grant.signed().clone());
+        Ok(())
+    }
+
+    /// Drops all entries from `plies` on.
+    fn cut(&mut self, plies: u16) {
         if plies < self.plies() {
             self.game = self.position_at(plies);
+            self.head = self.prevs[usize::from(plies)];
             self.links.truncate(usize::from(plies));
             self.prevs.truncate(usize::from(plies));
             // A resignation can only have been the last entry.
             self.resigned = None;
         }
-        self.head = sign::hash(&next.server, next);
-        self.grants.push(grant.signed().clone());
-        Ok(())
+    }
+
+    /// Drops what differs from `theirs`: only for a rule that is left out.
+    #[doc(hidden)]
+    pub fn give_way(&mut self, theirs: &[Verified<Entry>]) {
+        let differs = |entry: &&Entry| {
+            let held = self.entry(entry.ply);
+            held.is_some_and(|held| held.body().epoch == entry.epoch && held.body() != *entry)
+        };
+        if let Some(ply) = theirs.iter().map(Verified::body).find(differs).map(|entry| entry.ply) {
+            self.cut(ply);
+        }
     }
 
     /// Whether an entry's place is the next one.
@@ -215,16 +233,17 @@ impl Transcript {
         if body.match_id != grant.match_id {
             return Err(Unplayable::OtherMatch);
         }
-        if body.epoch != grant.epoch {
+        let stale = body.epoch < grant.epoch && is_on(Mutant::StaleEpochTaken);
+        if body.epoch != grant.epoch && !stale {
             return Err(Unplayable::Ungranted { epoch: body.epoch });
         }
         if body.ply != self.plies() {
             return Err(Unplayable::Gap { want: self.plies() });
         }
-        if body.seat != Seat::at(body.ply) {
+        if body.seat != Seat::at(body.ply) && !is_on(Mutant::TurnUnchecked) {
             return Err(Unplayable::NotYourTurn);
         }
-        if body.prev != self.head {
+        if body.prev != self.head && !stale && !is_on(Mutant::PrevUnchecked) {
             return Err(Unplayable::Unchained);
         }
         Ok(())

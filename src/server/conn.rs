@@ -27,6 +27,8 @@ use crate::model::pulse::Silence;
 use crate::model::refusal::Refusal;
 use crate::model::sign::{Signed, Statement, Verified};
 use crate::model::statement::{Entry, Foul, Grant, Proof, Resume};
+use crate::model::time::Now;
+use crate::mutant::{Mutant, is_on};
 use crate::net::seam::Stream;
 use crate::net::tls::{self, Secured};
 use crate::ops::event;
@@ -215,7 +217,7 @@ impl Conn {
                     self.silence.heard(self.house.clock.now());
                 }
             }
-            let deadline = self.silence.deadline();
+            let deadline = if is_on(Mutant::SilenceIgnoredByServer) { Now::NEVER } else { self.silence.deadline() };
             let (house, turns) = (Arc::clone(&self.house), Arc::clone(&self.turns));
             tokio::select! {
                 // What is owed goes out before more is taken in.

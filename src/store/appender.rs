@@ -11,6 +11,7 @@ use super::disk::{Disk, DiskFile};
 use super::error::StoreError;
 use super::frame::{self, Place};
 use super::header::{HEADER_BYTES, Header};
+use crate::mutant::{Mutant, is_on};
 
 /// The end of a file of frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +66,7 @@ impl Appender {
     /// because a process that was killed may have left good frames which are not on the disk yet.
     pub(crate) fn resume(disk: &dyn Disk, path: &Path, at: Position, torn: u64) -> Result<Self, StoreError> {
         let mut file = disk.open(path).map_err(StoreError::io("open", path))?;
-        if torn > 0 {
+        if torn > 0 && !is_on(Mutant::TornTailKept) {
             file.truncate(at.len).map_err(StoreError::io("cut", path))?;
         }
         file.sync().map_err(StoreError::sync(path))?;
@@ -137,7 +138,10 @@ impl Appender {
             }
             return Err(self.break_with(error));
         }
-        if let Err(error) = self.file.sync() {
+        let synced = if is_on(Mutant::SyncSkipped) { Ok(()) } else { self.file.sync() };
+        if let Err(error) = synced
+            && !is_on(Mutant::SyncErrorIgnored)
+        {
             let error = StoreError::sync(&self.path)(error);
             return Err(self.break_with(error));
         }
@@ -157,6 +161,9 @@ pub(crate) fn discard(disk: &dyn Disk, path: &Path) -> Result<(), StoreError> {
 
 /// Makes the name of a file durable.
 pub(crate) fn sync_parent(disk: &dyn Disk, path: &Path) -> Result<(), StoreError> {
+    if is_on(Mutant::StoreNamesNotSynced) {
+        return Ok(());
+    }
     let dir = path.parent().unwrap_or(path);
     disk.sync_dir(dir).map_err(StoreError::sync(dir))
 }

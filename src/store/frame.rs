@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::error::{Damage, StoreError};
 use super::header::{HEADER_BYTES, Header};
 use crate::model::id::Lsn;
+use crate::mutant::{Mutant, is_on};
 
 /// Size of a frame's head: length, checksum, run of the server, first number, checksum of the frame before.
 pub const FRAME_HEAD_BYTES: usize = 28;
@@ -107,7 +108,7 @@ impl<'a> Frame<'a> {
         }
         let body = rest.get(..body_len).ok_or(Damage::Short)?;
         let crc = u32::from_le_bytes(part(head, 4));
-        if checksum(salt, head, &[body]) != crc {
+        if checksum(salt, head, &[body]) != crc && !is_on(Mutant::FrameChecksumUnchecked) {
             return Err(Damage::Checksum);
         }
         let (count, items) = postcard::take_from_bytes::<u64>(body).map_err(|_| Damage::Undecodable)?;
@@ -211,6 +212,7 @@ fn step<'a>(bytes: &'a [u8], header: &Header, walked: &mut Walked<'a>) -> Result
         Err(why) if why != Damage::Undecodable && find_after(bytes, at, &next).is_none() => {
             return Err(End::Torn { at, why });
         }
+        Err(why) if is_on(Mutant::RotTakenForTorn) => return Err(End::Torn { at, why }),
         Err(why) => return Err(End::Rotten { at, why }),
     };
     follows(&frame, &next).map_err(|why| End::Rotten { at, why })?;

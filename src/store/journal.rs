@@ -16,6 +16,7 @@ use super::frame::{FRAME_ITEMS_BYTES_MAX, encode_item};
 use super::header::{Header, Kind};
 use super::names;
 use crate::model::id::Lsn;
+use crate::mutant::{Mutant, is_on};
 
 /// A segment that has reached this size is closed before the next append.
 pub const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
@@ -122,7 +123,8 @@ impl<F: Serialize> Journal<F> {
         let mut shares = Vec::new();
         let mut open = Share { facts: 0, end: 0 };
         let mut start = 0;
-        for batch in batches.iter().filter(|batch| !batch.is_empty()) {
+        let whole = if is_on(Mutant::BatchTorn) { 1 } else { usize::MAX };
+        for batch in batches.iter().flat_map(|batch| batch.chunks(whole)) {
             for fact in batch {
                 encode_item(&mut self.items, fact)?;
             }
@@ -130,7 +132,7 @@ impl<F: Serialize> Journal<F> {
             if end - open.end > FRAME_ITEMS_BYTES_MAX {
                 return Err(StoreError::TooLarge { bytes: end - open.end, max: FRAME_ITEMS_BYTES_MAX });
             }
-            if end - start > FRAME_ITEMS_BYTES_MAX {
+            if end - start > FRAME_ITEMS_BYTES_MAX || (is_on(Mutant::BatchTorn) && open.facts > 0) {
                 start = open.end;
                 shares.push(std::mem::replace(&mut open, Share { facts: 0, end: start }));
             }

@@ -20,6 +20,7 @@ use super::segment::Progress;
 use super::snapshot;
 use crate::model::id::Lsn;
 use crate::model::replay::Replay;
+use crate::mutant::{Mutant, is_on};
 
 /// A state directory, recovered and locked.
 pub struct Recovered<S: Replay> {
@@ -127,7 +128,7 @@ pub fn recover<S: Replay>(disk: &Arc<dyn Disk>, dir: &Path, settings: &Settings)
         }
     };
     sync_parent(&**disk, &dir.join(LOCK))?;
-    active.set_boot(progress.boot + 1);
+    active.set_boot(if is_on(Mutant::BootNotRaised) { progress.boot } else { progress.boot + 1 });
     let (last, boot) = (progress.last(), progress.boot);
     let journal = Journal::new(Arc::clone(disk), dir, settings.clone(), active, lock);
     let mut state = progress.state;

@@ -19,6 +19,7 @@ use super::segment::Progress;
 use super::snapshot::{self, Base};
 use crate::model::id::Lsn;
 use crate::model::replay::Replay;
+use crate::mutant::{Mutant, is_on};
 
 /// Sealed segments that are worth a snapshot: what recovery replays at most is these and the active one.
 pub const SEALED_MIN: usize = 2;
@@ -83,6 +84,9 @@ impl<S: Replay> Snapshotter<S> {
         if progress.last() == base {
             return Ok(None);
         }
+        if is_on(Mutant::SegmentsDroppedEarly) {
+            self.prune(progress.last(), progress.last())?;
+        }
         let covers = archive::header(&self.settings, progress.boot, base.plus(1), progress.last());
         archive::write(disk, &self.dir, &covers, &retired)?;
         let (_, bytes) = snapshot::write(disk, &self.dir, &self.settings, &progress)?;
@@ -117,6 +121,9 @@ impl<S: Replay> Snapshotter<S> {
 
     /// Removes all that is older than the two snapshots at `base` and `newest`.
     fn prune(&self, base: Lsn, newest: Lsn) -> Result<usize, StoreError> {
+        if is_on(Mutant::NothingPruned) {
+            return Ok(0);
+        }
         let disk = &*self.disk;
         let layout = Layout::read(disk, &self.dir)?;
         let mut removed = 0;

@@ -18,6 +18,7 @@ use crate::model::limits::{
     TELL_AFTER,
 };
 use crate::model::time::Now;
+use crate::mutant::{Mutant, is_on};
 
 /// The link to the server, pure.
 #[derive(Clone, Debug)]
@@ -161,7 +162,9 @@ impl Supervisor {
         if !self.knows(dial) {
             return;
         }
-        for other in self.dials.drain(..).filter(|other| other.id != dial) {
+        self.dials.retain(|other| other.id != dial);
+        let lost = if is_on(Mutant::AbandonedDialKept) { Vec::new() } else { std::mem::take(&mut self.dials) };
+        for other in lost {
             self.effects.push_back(Effect::Abandon(other.id));
         }
         self.next_at = Now::NEVER;
@@ -194,7 +197,7 @@ impl Supervisor {
     pub fn lost(&mut self, now: Now, retry_after: Duration) {
         match self.link {
             Link::Live { since } => {
-                if now.since(since) >= HEALTHY_AFTER {
+                if now.since(since) >= HEALTHY_AFTER || is_on(Mutant::BackOffResetEarly) {
                     self.backoff.reset();
                 }
                 self.outage = Some(Outage { since: now, attempts: 0, told: false });
@@ -272,7 +275,8 @@ impl Supervisor {
             return;
         }
         let long = self.outage.is_some_and(|outage| now.since(outage.since) >= RETRY_IDLE_AFTER);
-        let cap = if long && !self.urgent { RETRY_CAP_IDLE } else { RETRY_CAP_URGENT };
+        let urgent = if is_on(Mutant::BackOffCapWrong) { RETRY_CAP_URGENT * 4 } else { RETRY_CAP_URGENT };
+        let cap = if long && !self.urgent { RETRY_CAP_IDLE } else { urgent };
         self.next_at = now + self.backoff.draw(cap).max(retry_after);
     }
 

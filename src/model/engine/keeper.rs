@@ -13,6 +13,7 @@ use crate::model::refusal::Refusal;
 use crate::model::sign::{Signed, Verified};
 use crate::model::statement::{Base, Entry, Foul, Grant, Held, Ruling, Verdict};
 use crate::model::transcript::Unplayable;
+use crate::mutant::{Mutant, is_on};
 
 impl Engine {
     /// A player shows how much it holds: it gets what it lacks, then what the server holds.
@@ -112,7 +113,7 @@ impl Engine {
         let settled = facts.iter().any(|fact| matches!(fact, Fact::Settled { .. }));
         self.commit(facts);
         let from = self.user_of(conn).map(|(_, account)| account.user);
-        let (grants, entries) = news(merge);
+        let (grants, entries) = if is_on(Mutant::NotForwarded) { Default::default() } else { news(merge) };
         for user in users.into_iter().filter(|user| Ok(*user) != from) {
             if let Some(other) = self.live.get(&user).copied() {
                 self.send_history(other, match_id, &grants, &entries);
@@ -269,7 +270,8 @@ impl Engine {
 
     /// The server's receipt. While players may know newer grants than it does, it gives none.
     pub(super) fn send_held(&mut self, conn: ConnId, match_id: MatchId) {
-        let Some(of) = self.state.game(match_id).filter(|of| !of.recovering) else { return };
+        let early = is_on(Mutant::ReceiptWhileRecovering);
+        let Some(of) = self.state.game(match_id).filter(|of| !of.recovering || early) else { return };
         let held = Signed::unsigned(of.evidence.held());
         self.send(conn, ToClient::Keeper(KeeperMessage::Held { keeper: Keeper::Server, held }));
     }

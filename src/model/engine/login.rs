@@ -11,6 +11,7 @@ use crate::model::limits::{HASH_BUSY_RETRY, HASH_QUEUE_MAX};
 use crate::model::message::{Answer, CloseReason, Command, InviteEnd, ResumeRequest, ToClient};
 use crate::model::password::PasswordHash;
 use crate::model::refusal::Refusal;
+use crate::mutant::{Mutant, is_on};
 use rand_chacha::rand_core::Rng;
 
 impl Engine {
@@ -142,10 +143,12 @@ impl Engine {
         let (session, account) = self.user_of(conn)?;
         let user = account.user;
         let run = self.conns[&conn].run;
-        self.commit(vec![
-            Fact::PasswordChanged { user, password, keep: Some(session) },
-            Fact::Answered { session, run, seq },
-        ]);
+        if !is_on(Mutant::OldPasswordStays) {
+            self.commit(vec![
+                Fact::PasswordChanged { user, password, keep: Some(session) },
+                Fact::Answered { session, run, seq },
+            ]);
+        }
         self.answer(conn, seq, Ok(Answer::Done));
         Ok(())
     }
@@ -180,7 +183,11 @@ impl Engine {
             return self.refuse_resume(conn, Refusal::AlreadyLoggedIn);
         }
         // It may have ended while the signature was checked.
-        let known = self.state.session(request.session).filter(|_| good).map(|session| session.user);
+        let known = self
+            .state
+            .session(request.session)
+            .filter(|_| good || is_on(Mutant::ReplayedResumeTaken))
+            .map(|session| session.user);
         let Some(user) = known else { return self.refuse_resume(conn, Refusal::SessionEnded) };
         let name = self.state.account(user).expect("a session has an account").name.clone();
         let here = (self.boot, self.appended);
@@ -202,7 +209,9 @@ impl Engine {
 
     /// Gives a connection its user. The newest connection of a session fences the one before.
     fn bind(&mut self, conn: ConnId, session: SessionId, user: UserId) {
-        if let Some(old) = self.live.insert(user, conn).filter(|old| *old != conn) {
+        if let Some(old) = self.live.insert(user, conn).filter(|old| *old != conn)
+            && !is_on(Mutant::TwoConnectionsLive)
+        {
             self.unbind(old);
             self.close(old, CloseReason::Superseded);
         }
@@ -225,7 +234,9 @@ impl Engine {
         let mine = |open: &&super::super::game::Invite| open.from == user || open.to == user;
         let invites: Vec<_> = self.state.invites().filter(mine).map(|open| open.invite).collect();
         invites.into_iter().for_each(|invite| self.close_invite(invite, InviteEnd::Gone));
-        self.commit(vec![Fact::LoggedOut { session }]);
+        if !is_on(Mutant::LogoutForgotten) {
+            self.commit(vec![Fact::LoggedOut { session }]);
+        }
         self.log(Event::LoggedOut { user: name });
         self.answer(conn, seq, Ok(Answer::Done));
         self.leave(Effect::Pace { conn, urgent: false });

@@ -48,6 +48,7 @@ use super::sign::Verified;
 use super::state::State;
 use super::statement::{Entry, Grant, Held, Promise, Ruling};
 use super::time::{Now, UptimeMs, WallMs, ms};
+use crate::mutant::{Mutant, is_on};
 
 /// The server, pure.
 #[derive(Debug)]
@@ -451,7 +452,7 @@ impl Engine {
     }
 
     fn boot(&mut self, boot: Boot) {
-        assert!(boot.number > self.boot.number, "every run has a higher number");
+        assert!(boot.number > self.boot.number || is_on(Mutant::BootNotRaised), "every run has a higher number");
         self.boot = boot;
         self.uptime_due = self.now + UPTIME_TICK;
         self.invite_ends = self.state.invites().map(|open| (open.invite, self.now + INVITE_MAX)).collect();
@@ -494,7 +495,7 @@ impl Engine {
 
     /// Lets an effect leave once everything decided so far is on disk.
     fn leave(&mut self, effect: Effect) {
-        if self.appended <= self.flushed && self.waiting.is_empty() {
+        if is_on(Mutant::AckBeforeSync) || (self.appended <= self.flushed && self.waiting.is_empty()) {
             self.ready.push_back(effect);
         } else {
             self.waiting.push_back((self.appended, effect));
@@ -564,7 +565,8 @@ impl Engine {
     }
 
     fn uptime(&self) -> UptimeMs {
-        UptimeMs(self.uptime_base.0 + self.now.0)
+        let base = if is_on(Mutant::UptimeForgotten) { UptimeMs(0) } else { self.uptime_base };
+        UptimeMs(base.0 + self.now.0)
     }
 
     fn live_sessions(&self) -> Vec<SessionId> {

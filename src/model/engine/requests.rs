@@ -12,6 +12,7 @@ use crate::model::limits::{INVITE_MAX, MATCH_IDLE_MAX};
 use crate::model::message::{Answer, Command, InviteEnd, InviteView, ToClient};
 use crate::model::refusal::Refusal;
 use crate::model::time::{WallMs, ms};
+use crate::mutant::{Mutant, is_on};
 use rand_chacha::rand_core::Rng;
 
 impl Engine {
@@ -45,7 +46,7 @@ impl Engine {
     fn was_answered(&self, conn: ConnId, seq: RequestSeq) -> bool {
         let Some(open) = self.conns.get(&conn) else { return false };
         let session = open.session.and_then(|(session, _)| self.state.session(session));
-        session.is_some_and(|session| session.has_answered(open.run, seq))
+        !is_on(Mutant::RequestsDoneTwice) && session.is_some_and(|session| session.has_answered(open.run, seq))
     }
 
     /// Commits what a request changes together with the memory that it was carried out, and answers.

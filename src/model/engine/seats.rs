@@ -12,6 +12,7 @@ use crate::model::message::ToClient;
 use crate::model::refusal::Refusal;
 use crate::model::sign::{Signed, Verified};
 use crate::model::statement::{Base, Grant, Promise};
+use crate::mutant::{Mutant, is_on};
 
 impl Engine {
     /// A player asks for the seat under another key; the opponent is asked for its promise.
@@ -41,7 +42,7 @@ impl Engine {
     pub(super) fn want_promise(&mut self, match_id: MatchId, seat: Seat) {
         let Some(of) = self.state.game(match_id) else { return };
         let due = of.asked[seat.other().index()].is_some() && of.asked[seat.index()].is_none();
-        if due && of.ruling.is_none() && !of.recovering {
+        if due && of.ruling.is_none() && (!of.recovering || is_on(Mutant::GrantWhileRecovering)) {
             let (user, epoch) = (of.user(seat), of.grant().epoch.saturating_add(1));
             self.send_to(user, ToClient::PromiseWanted { match_id, epoch });
         }
@@ -113,7 +114,7 @@ impl Engine {
 
     /// The server has found that it has lost state; once in each run.
     pub(super) fn lose_state(&mut self) {
-        if std::mem::replace(&mut self.loss_known, true) {
+        if is_on(Mutant::LossUnnoticed) || std::mem::replace(&mut self.loss_known, true) {
             return;
         }
         self.commit(vec![Fact::StateLost { at: self.wall }]);

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use super::PeerConn;
 use crate::model::limits::{PEER_ECHOES_MAX, PROBE_EVERY, SILENCE_MATCH_MAX};
 use crate::model::time::Now;
+use crate::mutant::{Mutant, is_on};
 
 /// A connection that is through TLS.
 #[derive(Clone, Debug)]
@@ -48,7 +49,7 @@ impl Line {
 
     /// When it is to be given up.
     pub(super) fn deadline(&self) -> Now {
-        self.heard + SILENCE_MATCH_MAX
+        if is_on(Mutant::SilenceIgnoredBetweenPlayers) { Now::NEVER } else { self.heard + SILENCE_MATCH_MAX }
     }
 
     /// When something is due on it.

@@ -13,6 +13,7 @@ use crate::model::limits::KEPT_LATE_AFTER;
 use crate::model::message::{Answer, Command, ToServer};
 use crate::model::refusal::Refusal;
 use crate::model::time::Now;
+use crate::mutant::{Mutant, is_on};
 use rand_chacha::rand_core::Rng;
 
 impl Player {
@@ -174,7 +175,7 @@ impl Player {
         let mut seed = zeroize::Zeroizing::new([0; 32]);
         self.random.fill_bytes(&mut *seed);
         let user = self.user.as_mut().ok_or(Refusal::NotLoggedIn)?;
-        let key = SecretKey::from_seed(&seed);
+        let key = if is_on(Mutant::KeyOutsideTheFile) { user.only_key() } else { SecretKey::from_seed(&seed) };
         let public = key.public();
         user.offers.push(key);
         let surplus = user.offers.len().saturating_sub(OFFERS_MAX);
@@ -239,7 +240,9 @@ impl Player {
 
     /// The session is over; the files stay, and another user may log in.
     pub(super) fn forget_session(&mut self) {
-        self.effects.push_back(Effect::Write(Write::Session(None)));
+        if !is_on(Mutant::LogoutForgotten) {
+            self.effects.push_back(Effect::Write(Write::Session(None)));
+        }
         self.effects.push_back(Effect::CloseUser);
         self.user = None;
         self.tables.clear();

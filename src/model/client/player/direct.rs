@@ -15,6 +15,7 @@ use crate::model::key::{PublicKey, SecretKey};
 use crate::model::limits::{KEPT_LATE_AFTER, NUDGE_EVERY, SILENCE_MATCH_MAX};
 use crate::model::message::{KeeperMessage, ToPeer, ToServer};
 use crate::model::time::Now;
+use crate::mutant::{Mutant, is_on};
 
 /// The direct path of one match.
 #[derive(Debug)]
@@ -165,7 +166,8 @@ impl Player {
 
     /// Keeps the direct path of the match one is seated in, under the keys of its newest grant.
     fn meet(&mut self) {
-        let table = self.seated_table().filter(|_| self.ways.allowed);
+        let may = self.ways.allowed && (self.is_ready() || !is_on(Mutant::DirectNeedsServer));
+        let table = self.seated_table().filter(|_| may);
         let wanted = table.and_then(|table| Some((table.id(), [table.key()?.public(), *table.opponent_key()])));
         if wanted == self.direct.as_ref().map(|direct| (direct.match_id, direct.keys)) {
             return;
@@ -389,7 +391,7 @@ impl Player {
     }
 
     /// Whether the server hears what is said to it as a keeper: the link is up, and it knows who this is.
-    fn may_tell(&self) -> bool {
+    pub(super) fn may_tell(&self) -> bool {
         self.is_ready() && self.has_session()
     }
 

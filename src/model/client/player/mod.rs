@@ -32,6 +32,7 @@ use crate::model::pulse::{Pulse, Silence};
 use crate::model::sign::Signed;
 use crate::model::statement::Resume;
 use crate::model::time::{Now, WallMs};
+use crate::mutant::{Mutant, is_on};
 pub use direct::Meet;
 use direct::{Direct, Ways, in_ms};
 
@@ -242,7 +243,7 @@ impl Player {
     pub fn handle_timeout(&mut self, now: Now, wall: WallMs) {
         (self.now, self.wall) = (now, wall);
         self.supervisor.handle_timeout(now);
-        let dead = self.heart.as_ref().is_some_and(|heart| heart.silence.deadline() <= now);
+        let dead = self.heart.as_ref().is_some_and(|heart| heart.deadline() <= now);
         if dead {
             self.lost(Duration::ZERO);
         } else if let Some(number) = self.heart.as_mut().and_then(|heart| heart.pulse.ping(now)) {
@@ -260,7 +261,7 @@ impl Player {
     /// When to call [`handle_timeout`](Self::handle_timeout) next.
     #[must_use]
     pub fn poll_timeout(&self) -> Now {
-        let heart = self.heart.as_ref().map(|heart| heart.silence.deadline().min(heart.pulse.due()));
+        let heart = self.heart.as_ref().map(|heart| heart.deadline().min(heart.pulse.due()));
         let link = self.supervisor.poll_timeout().min(heart.unwrap_or(Now::NEVER));
         link.min(self.save_at).min(self.poll_peer_timeout()).min(self.held_until().unwrap_or(Now::NEVER))
     }
@@ -458,6 +459,22 @@ impl Player {
             self.notice("queued", text);
         }
         self.outbox.push_back(Pending { typed, request: None, opening: false, outage });
+    }
+}
+
+impl Heart {
+    /// When the connection is to be given up.
+    fn deadline(&self) -> Now {
+        if is_on(Mutant::SilenceIgnoredByClient) { Now::NEVER } else { self.silence.deadline() }
+    }
+}
+
+impl User {
+    /// The key of all matches: only for a rule that is left out.
+    fn only_key(&self) -> SecretKey {
+        let mut seed = [0; 32];
+        seed.iter_mut().zip(self.name.as_str().bytes()).for_each(|(to, from)| *to = from);
+        SecretKey::from_seed(&seed)
     }
 }
 

@@ -15,6 +15,7 @@ use crate::model::key::SecretKey;
 use crate::model::message::{CloseReason, InviteView, KeeperMessage, MatchView, ToClient, ToServer, View};
 use crate::model::refusal::Refusal;
 use crate::model::time::ms;
+use crate::mutant::{Mutant, is_on};
 
 impl Player {
     pub(super) fn message(&mut self, message: ToClient) {
@@ -107,7 +108,7 @@ impl Player {
         let Some(open) = &mut self.user else { return };
         let new = open.session.as_ref().is_none_or(|known| known.session != session);
         open.session = Some(saved.clone());
-        if new {
+        if new && !is_on(Mutant::SessionWrittenLate) {
             self.effects.push_back(Effect::Write(Write::Session(Some(saved))));
         } else {
             // What was seen of the server can wait: after a restart everybody's disk has better things to do.
@@ -168,7 +169,10 @@ impl Player {
         let Some(server_key) = self.server_key else { return };
         let Some(id) = user.session.as_ref().map(|session| session.user) else { return };
         let offered = user.offers.iter().position(|key| view.grant.body.keys.contains(&key.public()));
-        let key = offered.map(|at| user.offers.remove(at));
+        let mut key = offered.map(|at| user.offers.remove(at));
+        if is_on(Mutant::KeyOutsideTheFile) {
+            key = key.or_else(|| Some(user.only_key()).filter(|key| view.grant.body.keys.contains(&key.public())));
+        }
         let offers = key.is_some().then(|| Effect::Write(Write::Offers(user.offers.clone())));
         match Table::open(view, id, key, server_key) {
             Ok((table, effects)) => {
@@ -239,6 +243,10 @@ impl Player {
     fn rise(&mut self, match_id: MatchId) {
         if self.tables.get(&match_id).is_some_and(Table::is_finished) {
             self.rise_from(match_id);
+        }
+        if is_on(Mutant::DecidedDropped) && !self.may_tell() {
+            self.tables.retain(|_, table| table.evidence.verdict().is_none());
+            self.seated.take_if(|seated| !self.tables.contains_key(seated));
         }
     }
 

@@ -11,6 +11,7 @@ use crate::model::sign::{Signed, Verified};
 use crate::model::statement::{Entry, Foul, Grant, Held, Ruling, Verdict};
 use crate::model::time::WallMs;
 use crate::model::transcript::Unplayable;
+use crate::mutant::{Mutant, is_on};
 
 impl Table {
     /// What another keeper says.
@@ -36,7 +37,7 @@ impl Table {
             self.answered = true;
         }
         // Who has no file has nothing to offer, and what it lacks is on its way.
-        if self.key.is_none() {
+        if self.key.is_none() || is_on(Mutant::LacksNotSent) {
             return Vec::new();
         }
         let (grants, entries) = self.evidence.news_for(have.epoch, have.head);
@@ -59,8 +60,15 @@ impl Table {
         else {
             return Vec::new();
         };
+        if is_on(Mutant::SecondEntryKept) {
+            self.evidence.chain.give_way(&entries);
+        }
         let mut merge = self.evidence.merge(&grants, &entries);
-        if self.promised.is_some() && !self.is_told(&merge) {
+        if is_on(Mutant::OwnEntriesRefused) {
+            let own = |step: &Step| matches!(step, Step::Entry(entry) if entry.body().seat == self.seat);
+            merge.adopt = merge.adopt.into_iter().take_while(|step| !own(step)).collect();
+        }
+        if self.promised.is_some() && !self.is_told(&merge) && !is_on(Mutant::TakesAfterPromise) {
             merge = merge.under_promise(&self.evidence);
         }
         let mut effects = self.adopt(&merge, false);
@@ -167,8 +175,8 @@ impl Table {
     /// no key changes in a match that has one. Without the evidence it does not.
     fn settle(&mut self) -> Vec<Effect> {
         let (epoch, said) = (self.grant().epoch, self.evidence.verdict());
-        let Some(verdict) = self.untold.take_if(|told| told.body.epoch <= epoch && said == Some(told.body.ruling))
-        else {
+        let proven = |ruling| said == Some(ruling) || is_on(Mutant::VerdictBelieved);
+        let Some(verdict) = self.untold.take_if(|told| told.body.epoch <= epoch && proven(told.body.ruling)) else {
             return Vec::new();
         };
         let ruling = verdict.body.ruling;
@@ -289,6 +297,11 @@ impl Table {
     pub(super) fn receipt_out(&self) -> Option<KeeperMessage> {
         let plies = self.evidence.chain.plies();
         let key = self.key()?;
+        if is_on(Mutant::TurnUnchecked) || is_on(Mutant::ResignsOffTurn) {
+            // Nobody takes an entry under the wrong key: a receipt for it would be answered with a question for ever.
+            let last = self.evidence.chain.entry(plies.checked_sub(1)?)?;
+            self.authentic(last.into_signed(), &[])?;
+        }
         let owed = plies > 0 && (Seat::at(plies - 1) != self.seat || self.evidence.chain.since(self.seat) == plies);
         let held = || Signed::by(key, &self.grant().server, self.evidence.held());
         owed.then(|| KeeperMessage::Held { keeper: Keeper::Player(self.seat), held: held() })
@@ -308,6 +321,10 @@ impl Table {
 
 /// What another keeper waits for goes out as soon as it is on disk, before the player is shown anything.
 pub(super) fn before_showing(effects: &mut Vec<Effect>, sends: impl IntoIterator<Item = Effect>) {
+    if is_on(Mutant::SendBeforeSync) {
+        effects.splice(..0, sends);
+        return;
+    }
     let written = effects.iter().take_while(|effect| matches!(effect, Effect::Write(_))).count();
     effects.splice(written..written, sends);
 }

@@ -23,6 +23,7 @@ use crate::model::refusal::Refusal;
 use crate::model::sign::{Signed, Verified};
 use crate::model::statement::{Act, Base, Grant, Promise, Ruling, Verdict};
 use crate::model::time::WallMs;
+use crate::mutant::{Mutant, is_on};
 
 /// One match at one player.
 #[derive(Clone, Debug)]
@@ -327,7 +328,7 @@ impl Table {
     /// How many entries the server has on disk.
     #[must_use]
     pub fn kept(&self) -> u16 {
-        self.evidence.held_by(Keeper::Server)
+        if is_on(Mutant::KeptEarly) { self.evidence.chain.plies() } else { self.evidence.held_by(Keeper::Server) }
     }
 
     /// Whether there is something the server does not have yet.
@@ -363,7 +364,7 @@ impl Table {
     pub fn play(&mut self, words: &[&str], at: WallMs) -> Result<Vec<Effect>, Cannot> {
         self.may_sign()?;
         let chain = &self.evidence.chain;
-        if chain.turn() != Some(self.seat) {
+        if chain.turn() != Some(self.seat) && !is_on(Mutant::TurnUnchecked) {
             let over = chain.decided().is_some();
             return Err(Cannot::Refused(if over { Refusal::GameOver } else { Refusal::NotYourTurn }));
         }
@@ -384,7 +385,9 @@ impl Table {
         }
         match self.evidence.chain.turn() {
             None => Err(Cannot::Refused(Refusal::GameOver)),
-            Some(turn) if turn == self.seat && self.may_sign().is_ok() => Ok((true, self.sign(Act::Resign, at))),
+            Some(turn) if (turn == self.seat || is_on(Mutant::ResignsOffTurn)) && self.may_sign().is_ok() => {
+                Ok((true, self.sign(Act::Resign, at)))
+            }
             Some(_) => {
                 let first = !std::mem::replace(&mut self.wish, true);
                 let stored = first.then(|| self.append(vec![MatchRecord::WishToResign])).flatten();
@@ -396,9 +399,9 @@ impl Table {
     fn may_sign(&self) -> Result<(), Cannot> {
         if self.key().is_none() {
             Err(Cannot::NoKey)
-        } else if self.promised.is_some() {
+        } else if self.promised.is_some() && !is_on(Mutant::SignsAfterPromise) {
             Err(Cannot::Promised)
-        } else if !self.answered {
+        } else if !self.answered && !is_on(Mutant::SignsUnanswered) {
             Err(Cannot::Unanswered)
         } else {
             Ok(())
@@ -424,7 +427,10 @@ impl Table {
     }
 
     /// A spectator has no file: what it sees is on the other device.
-    fn append(&self, records: Vec<MatchRecord>) -> Option<Effect> {
+    fn append(&self, mut records: Vec<MatchRecord>) -> Option<Effect> {
+        if is_on(Mutant::MovesOfOthersNotWritten) {
+            records.retain(|record| !matches!(record, MatchRecord::Entry(entry) if entry.body.seat != self.seat));
+        }
         self.key.is_some().then(|| Effect::Write(Write::Append { match_id: self.id(), records }))
     }
 }

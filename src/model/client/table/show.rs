@@ -4,6 +4,7 @@ use super::{Effect, Table, show};
 use crate::model::client::event::{Event, MoveState};
 use crate::model::decide;
 use crate::model::statement::{Act, Entry, Ruling};
+use crate::mutant::{Mutant, is_on};
 
 impl Table {
     /// The match as an event.
@@ -55,7 +56,7 @@ impl Table {
             return None;
         }
         self.shown = Some(ruling);
-        Some(show(self.result(ruling, false)))
+        Some(show(self.result(ruling, is_on(Mutant::RecordedEarly))))
     }
 
     /// The result of a match that is over and not recorded.
