@@ -27,7 +27,8 @@ fn main() {
     let (before, mut all, mut simulated, mut hashes) = (cpu(), Coverage::default(), 0, 0u64);
     let mut bad = 0;
     for seed in first..first + count {
-        let plan = plan(seed, players, kind);
+        let mode = if word("--upgrade").is_some() { Mode::Upgrade } else { Mode::Safety };
+        let plan = Plan { mode, ..plan(seed, players, kind) };
         let outcome: Outcome = std::thread::spawn(move || full::run(&plan, trace)).join().unwrap();
         outcome.trace.iter().for_each(|line| println!("{line}"));
         for violation in &outcome.violations {

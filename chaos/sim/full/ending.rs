@@ -39,8 +39,19 @@ impl World {
         }
         let Some(healed) = &self.healed else { return false };
         let measured = healed.live.values().all(|(_, ms)| ms.is_some()) && healed.settled.values().all(Option::is_some);
-        let done = self.players.iter().all(|player| player.human.is_done());
+        let done = (0..self.players.len()).all(|player| self.is_through(player));
         done && measured || self.now_ms() >= healed.at_ms + HEALED_MAX_MS
+    }
+
+    /// Whether there is nothing left to do for a player. Who sits opposite to a liar waits for nobody.
+    fn is_through(&self, player: usize) -> bool {
+        self.players[player].human.is_done() || self.lies_at(player)
+    }
+
+    /// Whether somebody cheats, at this side of the table or at the other.
+    fn lies_at(&self, player: usize) -> bool {
+        let pair = [player, player ^ 1];
+        pair.iter().any(|of| self.players.get(*of).is_some_and(|player| player.lies))
     }
 
     /// Heals when it is time, and looks how long recovery takes.
@@ -51,7 +62,7 @@ impl World {
         }
         let nothing_left = self.todo.is_empty()
             && self.active.values().all(|active| active.fault.for_ms == u64::MAX)
-            && self.players.iter().all(|player| player.human.is_done());
+            && (0..self.players.len()).all(|player| self.is_through(player));
         if now >= self.plan.heal_at_ms || nothing_left {
             self.heal(now);
         }
@@ -73,7 +84,7 @@ impl World {
             watched.players.len() == 2
                 && !watched.left
                 && !watched.players.iter().all(|player| self.players[*player].human.knows_result(id))
-                && watched.players.iter().all(|player| self.is_whole(*player))
+                && watched.players.iter().all(|player| self.is_whole(*player) && !self.lies_at(*player))
                 && (watched.players.iter().all(|player| self.is_covered(*player)) || self.meet(&watched.players))
         });
         let settled = open.map(|(id, _)| (id.clone(), None)).collect();
@@ -157,10 +168,13 @@ impl World {
         }
         self.wires.lock().tick(now * 1000, true);
         drop(self.sim.take());
-        let mut finals = Finals { wiped: self.losses.wiped.clone(), figures: self.figures(), ..Finals::default() };
+        let liars = self.players.iter().filter(|player| player.lies).map(|player| player.human.name.clone()).collect();
+        let wiped = self.losses.wiped.clone();
+        let mut finals = Finals { wiped, liars, figures: self.figures(), ..Finals::default() };
         self.read_server(&mut finals);
         self.read_devices(&mut finals);
         self.healed_of(&mut finals);
+        self.trace(|| format!("{:<8} {:?}", "healed", finals.healed));
         let verdicts = judge(&self.history, &finals);
         for violation in verdicts.violations {
             self.violation(&violation.invariant, violation.why);

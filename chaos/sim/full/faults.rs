@@ -145,6 +145,7 @@ impl World {
             Kind::AtDisk { host, after } => {
                 let disk = &self.machine(host).filter(|machine| machine.runs)?.disk;
                 disk.cut_power_at(disk.operations() + u64::from(after.max(1)));
+                self.disk_troubled |= host == Host::Server;
                 Some(vec![Undo::Disarm(host), Undo::Start(host)])
             }
             Kind::AtSend { host, after } => {
@@ -170,6 +171,7 @@ impl World {
                 if !self.crash(Host::Server, Death::PowerCut) {
                     return None;
                 }
+                self.disk_troubled = true;
                 let at = self.now_ms() + AGAIN_MS;
                 self.at(at, Todo::Step(id, Step::StartAndDie(Host::Server, after)));
                 Some(vec![Undo::Disarm(Host::Server), Undo::Start(Host::Server)])
@@ -263,8 +265,7 @@ impl World {
                 self.wires.lock().renumber(machine, [10, 1, high, low].into());
                 Some(Vec::new())
             }
-            // Whoever lies is another program, which is not here yet.
-            Kind::Liar { .. } => None,
+            Kind::Liar { player, lie } => self.turn_to_lies(player, lie).then(Vec::new),
         }
     }
 
@@ -441,7 +442,11 @@ impl World {
             active.fault.for_ms == u64::MAX
                 && active.undo.iter().any(|undo| matches!(undo, Undo::Start(of) if *of == host))
         });
-        let Some(machine) = self.machine_mut(host).filter(|machine| !machine.runs && !for_good) else { return };
+        let lies =
+            matches!(host, Host::Player(number) if self.players.get(usize::from(number)).is_some_and(|of| of.lies));
+        let Some(machine) = self.machine_mut(host).filter(|machine| !machine.runs && !for_good && !lies) else {
+            return;
+        };
         machine.runs = true;
         let (name, id) = (machine.name.clone(), machine.id);
         self.wires.lock().power_on(id);

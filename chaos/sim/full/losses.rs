@@ -65,13 +65,14 @@ impl World {
         open.map(|(id, _)| id.clone()).collect()
     }
 
-    fn lost(&mut self, host: Host, name: String) {
+    pub(super) fn lost(&mut self, host: Host, name: String) {
         let loss = Loss { at_ms: self.now_ms(), matches: self.open_matches(host) };
         self.losses.list.push(loss);
         self.losses.wiped.push(name);
     }
 
-    fn can_move(&self, player: u8) -> bool {
+    /// Whether a player is there, and may be lost.
+    pub(super) fn can_move(&self, player: u8) -> bool {
         let host = Host::Player(player);
         self.machine(host).is_some_and(|machine| machine.runs) && self.may_lose(host)
     }

@@ -88,7 +88,7 @@ impl Machine {
         self.disk = disk;
     }
 
-    fn net(&self) -> SimNet {
+    pub(super) fn net(&self) -> SimNet {
         SimNet { wires: self.pace.wires.clone(), machine: self.id }
     }
 }

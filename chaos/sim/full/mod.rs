@@ -14,6 +14,8 @@ compile_error!(
 
 mod ending;
 mod faults;
+mod golden;
+mod liar;
 mod log;
 mod losses;
 mod machine;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rejoin::model::id::Boot;
+use rejoin::model::key::ServerId;
 use rejoin::model::time::{Clock, Entropy, Now, WallMs};
 use rejoin::net::certs::Certs;
 use rejoin::net::keys::{KeysError, ServerKeys};
@@ -55,7 +56,7 @@ pub(super) struct Pace {
 
 /// Keys that are in no file.
 pub(super) struct SimCerts {
-    seed: u64,
+    drawn: [u8; 32],
     newest: Mutex<Option<Boot>>,
 }
 
@@ -186,14 +187,19 @@ impl RunJournal for Pace {
 }
 
 impl SimCerts {
-    pub(super) fn new(seed: u64) -> Arc<Self> {
-        Arc::new(Self { seed, newest: Mutex::new(None) })
+    /// Keys that are made from these bytes, the same each time.
+    pub(super) fn new(drawn: [u8; 32]) -> Arc<Self> {
+        Arc::new(Self { drawn, newest: Mutex::new(None) })
+    }
+
+    pub(super) fn id(&self) -> ServerId {
+        ServerKeys::draw(self).id()
     }
 }
 
 impl Certs for SimCerts {
     fn keys(&self, _entropy: &dyn Entropy) -> Result<ServerKeys, KeysError> {
-        Ok(ServerKeys::draw(&*SeededEntropy::new(self.seed)))
+        Ok(ServerKeys::draw(self))
     }
 
     fn newest_boot(&self) -> Result<Option<Boot>, KeysError> {
@@ -203,6 +209,12 @@ impl Certs for SimCerts {
     fn write_boot(&self, boot: Boot) -> Result<(), KeysError> {
         *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(boot);
         Ok(())
+    }
+}
+
+impl Entropy for SimCerts {
+    fn fill(&self, bytes: &mut [u8]) {
+        bytes.iter_mut().zip(self.drawn.iter().cycle()).for_each(|(byte, drawn)| *byte = *drawn);
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use rejoin::chaos::history::{End, Record, What};
 use rejoin::client::Order;
 use rejoin::model::client::event::{Event, LinkState, MoveState, PathKind, Status};
-use rejoin::net::certs::Certs;
+use rejoin::model::time::Entropy;
 use rejoin::server::ServerError;
 use rejoin::store::faulty::{FaultyDisk, Seeded};
 use rejoin::store::{Note, StoreError};
@@ -24,11 +24,11 @@ use super::losses::Losses;
 use super::machine::{ClientDesk, Common, Machine, ServerDesk, host_client, host_server};
 use super::seams::{SeededEntropy, SimCerts};
 use super::wires::Wires;
-use super::{EPOCH_MS, TICK_MS};
+use super::{EPOCH_MS, TICK_MS, golden};
 use crate::sim::human::{Human, Phase, Ways};
 use crate::sim::interposer::Inside;
 use crate::sim::outcome::{Coverage, Outcome};
-use crate::sim::plan::{Host, Plan};
+use crate::sim::plan::{Host, Mode, Plan};
 
 /// Everything of one world.
 pub(super) struct World {
@@ -76,6 +76,8 @@ pub(super) struct Device {
 pub(super) struct Player {
     pub(super) human: Human,
     pub(super) device: usize,
+    /// Somebody who cheats sits there.
+    pub(super) lies: bool,
 }
 
 /// A match, as the players were shown it.
@@ -99,17 +101,22 @@ impl World {
             .enable_random_order();
         let mut sim = builder.build();
         let wires = Wires::new(plan.seed, plan.latency_ms);
-        let certs = SimCerts::new(plan.seed);
-        let keys = certs.keys(&*SeededEntropy::new(plan.seed)).expect("they are in no file");
+        let upgrade = plan.mode == Mode::Upgrade;
+        let mut drawn = golden::SERVER_KEY;
+        if !upgrade {
+            SeededEntropy::new(plan.seed).fill(&mut drawn);
+        }
+        let certs = SimCerts::new(drawn);
         let common = Common {
             seed: plan.seed,
-            server: keys.id(),
+            server: certs.id(),
             certs,
             provider: Arc::new(rustls::crypto::ring::default_provider()),
             segment_bytes: plan.segment_bytes,
             direct: plan.direct,
         };
-        let server = Machine::new("server".to_owned(), &wires, 1, FaultyDisk::new());
+        let server =
+            Machine::new("server".to_owned(), &wires, 1, if upgrade { golden::disk() } else { FaultyDisk::new() });
         let server_desk = host_server(&mut sim, &server, &common);
         let mut world = Self {
             plan: plan.clone(),
@@ -152,7 +159,7 @@ impl World {
         let Plan { seed, players, game, think_ms, whims, matches, .. } = &self.plan;
         let ways = Ways { game, think_ms: *think_ms, whims: *whims, matches: *matches };
         let human = Human::new(*seed, number, *players, &ways);
-        self.players.push(Player { human, device: self.devices.len() });
+        self.players.push(Player { human, device: self.devices.len(), lies: false });
         self.new_device(self.players.len() - 1);
     }
 
