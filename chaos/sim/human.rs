@@ -160,6 +160,11 @@ impl Human {
         }
     }
 
+    /// Whether it was shown the recorded result of a match.
+    pub(crate) fn knows_result(&self, match_id: &str) -> bool {
+        self.done.contains(match_id)
+    }
+
     /// The match it sits in.
     pub(crate) fn match_id(&self) -> Option<&str> {
         self.table.as_ref().map(|table| table.match_id.as_str())

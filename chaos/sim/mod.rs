@@ -5,6 +5,8 @@ pub(crate) mod broken;
 pub(crate) mod finals;
 mod full;
 pub(crate) mod human;
+#[cfg_attr(not(all(target_os = "linux", target_arch = "x86_64")), path = "interposer/absent.rs")]
+pub(crate) mod interposer;
 pub(crate) mod lane;
 pub(crate) mod outcome;
 pub(crate) mod plan;

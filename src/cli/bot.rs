@@ -21,6 +21,7 @@ use crate::net::address::Address;
 use crate::net::host::HostNet;
 use crate::net::tls;
 use crate::ops::host::{HostClock, HostEntropy};
+use crate::ops::work::HostWorker;
 use crate::store::HostDisk;
 
 /// A player that accepts every invitation.
@@ -83,6 +84,7 @@ impl Bot {
     async fn play(self, password: Password, state: PathBuf) -> Result<(), BotError> {
         let (clock, entropy) = (Arc::new(HostClock::start()), Arc::new(HostEntropy));
         let seams = Seams {
+            worker: Arc::new(HostWorker),
             net: Arc::new(HostNet),
             disk: Arc::new(HostDisk),
             clock: clock.clone(),

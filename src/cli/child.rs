@@ -20,6 +20,7 @@ use crate::net::host::HostNet;
 use crate::net::keys::published_id;
 use crate::net::seam::Net;
 use crate::ops::host::{HostClock, HostEntropy};
+use crate::ops::work::HostWorker;
 use crate::store::HostDisk;
 
 /// A supervised server: a parent that holds the socket, and a worker that may be killed.
@@ -209,6 +210,7 @@ pub(super) fn start_client_over(
         peer_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
     };
     let seams = client::Seams {
+        worker: Arc::new(HostWorker),
         net,
         disk: Arc::new(HostDisk),
         clock: Arc::new(server.clock),

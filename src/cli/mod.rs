@@ -17,14 +17,17 @@ mod server;
 #[cfg(unix)]
 mod story;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::model::time::Entropy;
+use crate::net::certs::CertsDir;
 use crate::net::host::HostNet;
 use crate::ops::host::{HostClock, HostEntropy};
+use crate::ops::work::HostWorker;
 use crate::server::Seams;
 use crate::server::hasher::{HashThreads, Hasher, spare_cores};
 use crate::server::journal::OnThread;
@@ -82,12 +85,14 @@ pub fn run() -> ExitCode {
 }
 
 /// The machine we run on, for a server.
-fn host_seams(provider: Arc<rustls::crypto::CryptoProvider>) -> Seams {
+fn host_seams(certs: &Path, provider: Arc<rustls::crypto::CryptoProvider>) -> Seams {
     let entropy: Arc<dyn Entropy> = Arc::new(HostEntropy);
     let for_hashes = Arc::clone(&entropy);
     Seams {
+        worker: Arc::new(HostWorker),
         net: Arc::new(HostNet),
         disk: Arc::new(HostDisk),
+        certs: Arc::new(CertsDir::at(certs)),
         clock: Arc::new(HostClock::start()),
         entropy,
         provider,

@@ -16,6 +16,7 @@ use crate::net::address::Address;
 use crate::net::host::HostNet;
 use crate::net::tls;
 use crate::ops::host::{HostClock, HostEntropy};
+use crate::ops::work::HostWorker;
 use crate::store::HostDisk;
 
 /// Play against somebody, at a prompt or from a script.
@@ -90,6 +91,7 @@ fn seams() -> Seams {
     // The first random number of a process takes 30 ms to come; it is drawn while the server's name is looked up.
     tokio::task::spawn_blocking(move || tls::warm_up(&warm));
     Seams {
+        worker: Arc::new(HostWorker),
         net: Arc::new(HostNet),
         disk: Arc::new(HostDisk),
         clock: Arc::new(HostClock::start()),

@@ -20,7 +20,7 @@ use crate::net::tls;
 use crate::ops::event;
 use crate::ops::host::HostClock;
 use crate::server::supervise::{self, Worker};
-use crate::server::{Config, Report, Running, ServerError};
+use crate::server::{Config, Report, Running, ServerError, Sizes};
 
 /// Serve matches
 #[derive(Debug, clap::Args)]
@@ -72,7 +72,7 @@ impl Server {
     }
 
     async fn serve(self, provider: Arc<rustls::crypto::CryptoProvider>) -> anyhow::Result<ExitCode> {
-        let seams = host_seams(provider);
+        let seams = host_seams(&self.certs, provider);
         let listener = match HostNet::inherited().context("the socket handed over cannot be used")? {
             Some(listener) => listener,
             None => {
@@ -100,7 +100,7 @@ impl Server {
     fn config(&self) -> Config {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let names = Names { host: Some(host), addresses: outside_ip().into_iter().collect() };
-        Config { state: self.state.clone(), certs: self.certs.clone(), points: self.points, names }
+        Config { state: self.state.clone(), points: self.points, names, sizes: Sizes::default() }
     }
 }
 

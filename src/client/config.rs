@@ -10,6 +10,7 @@ use crate::model::id::Name;
 use crate::model::time::{Clock, Entropy};
 use crate::net::address::Address;
 use crate::net::seam::Net;
+use crate::ops::work::Worker;
 use crate::store::Disk;
 
 /// What the player has said.
@@ -48,4 +49,6 @@ pub struct Seams {
     pub entropy: Arc<dyn Entropy>,
     /// The cryptography of TLS.
     pub provider: Arc<CryptoProvider>,
+    /// Work that may block.
+    pub worker: Arc<dyn Worker>,
 }

@@ -25,6 +25,7 @@ use crate::net::keys::published_id;
 use crate::net::seam::{Dialed, Stream};
 use crate::net::tls::{self, Secured, TlsError, Trust};
 use crate::net::trust::{Decision, Evidence, TrustError, decide};
+use crate::ops::work;
 use crate::wire::{Decoded, Decoder, FrameError, decode, encode};
 
 const READ_BYTES: usize = 1024;
@@ -101,8 +102,8 @@ impl Dialer {
         }
         if self.trusted.get() != Some(&id) {
             let dialer = Arc::clone(&self);
-            let judging = tokio::task::spawn_blocking(move || dialer.judge(id));
-            judging.await.map_err(|error| failed(&error))??;
+            let judging = work::done(&*self.seams.worker, move || dialer.judge(id));
+            judging.await.map_err(|_| failed(&"the look at the known servers has panicked"))??;
             self.trusted.get_or_init(|| id);
         }
         Ok(ready)

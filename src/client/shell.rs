@@ -27,6 +27,7 @@ use crate::model::limits::OUTBOX_MAX;
 use crate::model::message::{ToClient, ToServer};
 use crate::model::time::Now;
 use crate::ops::host::sleep_until;
+use crate::ops::work;
 use crate::wire::{VERSION_MAX, VERSION_MIN};
 use dialing::{Asked, Dial, News};
 use looking::Looking;
@@ -253,7 +254,7 @@ impl Shell {
     /// Runs `act` on a thread that may block, and waits for it.
     async fn on_disk<T: Send + 'static>(&mut self, act: impl FnOnce(&mut Store) -> T + Send + 'static) -> T {
         let mut store = self.store.take().expect("it is given back below, and calls come one after the other");
-        let acting = tokio::task::spawn_blocking(move || {
+        let acting = work::done(&*self.seams.worker, move || {
             let result = act(&mut store);
             (store, result)
         });
@@ -262,11 +263,7 @@ impl Shell {
                 self.store = Some(store);
                 result
             }
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                // It was never begun: the runtime is ending, and this task with it.
-                Err(_) => std::future::pending().await,
-            },
+            Err(panic) => std::panic::resume_unwind(panic),
         }
     }
 

@@ -128,6 +128,14 @@ impl ServerKeys {
         Ok(Self { server, source })
     }
 
+    /// New keys that are in no file, for a simulation.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn draw(entropy: &dyn Entropy) -> Self {
+        let (server, ca) = (Ed25519Key::make(entropy), Ed25519Key::make(entropy));
+        Self { server, source: Source::Ours { ca: Box::new(ca) } }
+    }
+
     /// What clients know this server by.
     #[must_use]
     pub fn id(&self) -> ServerId {

@@ -9,6 +9,7 @@ pub mod address;
 pub mod boot_file;
 pub mod candidates;
 pub mod certificate;
+pub mod certs;
 pub mod ed25519;
 pub mod host;
 pub mod keys;

@@ -1,5 +1,6 @@
-//! What operating needs: the host's clock, event names, the log.
+//! What operating needs: the host's clock, event names, the log, work that may block.
 
 pub mod event;
 pub mod host;
 pub mod log;
+pub mod work;

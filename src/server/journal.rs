@@ -3,7 +3,9 @@
 //! A full disk is not an end: a reserve file gives back enough space for what was decided already, the engine is told
 //! to refuse changes, and when there is room for a new reserve it is told to go on.
 
-use std::path::PathBuf;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +33,7 @@ pub struct JournalWork {
     status: watch::Sender<JournalStatus>,
     disk: Arc<dyn Disk>,
     reserve: PathBuf,
+    reserve_bytes: usize,
     reserved: bool,
     waiting: Vec<Vec<Fact>>,
 }
@@ -44,6 +47,10 @@ pub trait RunJournal: Send + Sync {
     fn run_snapshots(&self, step: Box<dyn FnMut() + Send>);
 }
 
+/// How long the disk of a simulation takes.
+#[doc(hidden)]
+pub type Pause = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// Whether there is more to do before the next batch is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
@@ -55,11 +62,6 @@ enum Step {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OnThread;
 
-/// A task on the runtime; every write blocks it.
-#[doc(hidden)]
-#[derive(Clone, Copy, Debug, Default)]
-pub struct OnTask;
-
 /// The engine's end.
 pub(crate) struct JournalHandle {
     pub(crate) batches: mpsc::UnboundedSender<Vec<Fact>>,
@@ -69,7 +71,7 @@ pub(crate) struct JournalHandle {
 /// Batches in one frame at most.
 const BATCHES_MAX: usize = 4096;
 /// Space kept for what was decided before the engine hears that the disk is full.
-const RESERVE_BYTES: usize = 4 * 1024 * 1024;
+pub const RESERVE_BYTES: usize = 4 * 1024 * 1024;
 /// The file that keeps it.
 const RESERVE: &str = "reserve";
 /// How often sealed segments are looked at.
@@ -80,12 +82,18 @@ const FULL_RETRY: Duration = Duration::from_millis(500);
 impl JournalWork {
     /// The work, and the end that the engine keeps. What is given to the engine's end is bounded by the engine: it
     /// takes no requests while too many facts are not on disk.
-    pub(crate) fn new(journal: Journal<Fact>, disk: Arc<dyn Disk>, dir: PathBuf) -> (Self, JournalHandle) {
+    pub(crate) fn new(
+        journal: Journal<Fact>,
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        reserve_bytes: usize,
+    ) -> (Self, JournalHandle) {
         let (sender, batches) = mpsc::unbounded_channel();
         let first = JournalStatus { flushed: journal.last(), full: false, failed: None };
         let (status, watch) = watch::channel(first);
         let reserve = dir.join(RESERVE);
-        let work = Self { journal, batches, status, disk, reserve, reserved: false, waiting: Vec::new() };
+        let (reserved, waiting) = (false, Vec::new());
+        let work = Self { journal, batches, status, disk, reserve, reserve_bytes, reserved, waiting };
         (work, JournalHandle { batches: sender, status: watch })
     }
 
@@ -104,9 +112,12 @@ impl JournalWork {
         }
     }
 
-    /// Does the work on a task.
-    pub async fn run_async(mut self) {
+    /// Does the work on a task, which every write blocks; `pause` comes before each, and what has come by then is
+    /// written too.
+    #[doc(hidden)]
+    pub async fn run_async(mut self, mut pause: impl FnMut() -> Pause + Send) {
         while self.batches.recv_many(&mut self.waiting, BATCHES_MAX).await > 0 {
+            pause().await;
             while self.step() == Step::Again {
                 tokio::time::sleep(FULL_RETRY).await;
             }
@@ -160,7 +171,7 @@ impl JournalWork {
     /// Keeps space aside; whether there was enough.
     fn reserve(&self) -> bool {
         let made = match self.disk.create(&self.reserve) {
-            Ok(mut file) => file.append(&vec![0; RESERVE_BYTES]).and_then(|()| file.sync()),
+            Ok(mut file) => file.append(&vec![0; self.reserve_bytes]).and_then(|()| file.sync()),
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return true,
             Err(error) => Err(error),
         };
@@ -184,20 +195,5 @@ impl RunJournal for OnThread {
             step();
         };
         named.spawn(repeat).expect("a thread can be started");
-    }
-}
-
-impl RunJournal for OnTask {
-    fn run(&self, work: JournalWork) {
-        tokio::spawn(work.run_async());
-    }
-
-    fn run_snapshots(&self, mut step: Box<dyn FnMut() + Send>) {
-        tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(SNAPSHOT_EVERY).await;
-                step();
-            }
-        });
     }
 }

@@ -41,7 +41,7 @@ use self::conn::{GOODBYE_MAX, Order};
 use self::doors::Doors;
 use self::engine_task::EngineTask;
 use self::hasher::{Done, Hasher};
-use self::journal::{JournalWork, RunJournal};
+use self::journal::{JournalWork, RESERVE_BYTES, RunJournal};
 use self::opening::Opening;
 use crate::model::decide::Points;
 use crate::model::engine::{Engine, Input, Settings};
@@ -51,10 +51,12 @@ use crate::model::key::{SecretKey, ServerId};
 use crate::model::state::State;
 use crate::model::time::{Clock, Entropy, WallMs};
 use crate::net::certificate::{self, Certificate, Names};
+use crate::net::certs::Certs;
 use crate::net::keys::{KeysError, ServerKeys};
 use crate::net::seam::{Listener, Net};
 use crate::net::tls::{self, TlsError};
 use crate::ops::event;
+use crate::ops::work::{self, Worker};
 use crate::store::{self, Disk, Note, Recovered, Snapshotter, StoreError};
 
 /// What an operator chooses.
@@ -62,12 +64,27 @@ use crate::store::{self, Disk, Note, Recovered, Snapshotter, StoreError};
 pub struct Config {
     /// The state directory.
     pub state: PathBuf,
-    /// The directory of the keys.
-    pub certs: PathBuf,
     /// What a match gives.
     pub points: Points,
     /// What else the certificate is for.
     pub names: Names,
+    /// How its files grow.
+    pub sizes: Sizes,
+}
+
+/// How the files of a server grow; a simulation wants small ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Bytes at which the journal begins another file.
+    pub segment_bytes: u64,
+    /// Bytes kept aside for the day when the disk is full.
+    pub reserve_bytes: usize,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self { segment_bytes: store::SEGMENT_BYTES, reserve_bytes: RESERVE_BYTES }
+    }
 }
 
 /// Everything outside the process, so that a simulation can pass its own.
@@ -77,6 +94,8 @@ pub struct Seams {
     pub net: Arc<dyn Net>,
     /// The disk.
     pub disk: Arc<dyn Disk>,
+    /// The keys.
+    pub certs: Arc<dyn Certs>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// Random bytes.
@@ -87,6 +106,8 @@ pub struct Seams {
     pub hasher: MakeHasher,
     /// The journal's thread.
     pub journal: Arc<dyn RunJournal>,
+    /// Work that may block.
+    pub worker: Arc<dyn Worker>,
 }
 
 /// Makes the password hasher, which gives its results to the one passed in.
@@ -215,23 +236,24 @@ impl Config {
     /// # Errors
     /// [`ServerError`]; nothing was changed that the next start would miss.
     pub fn build(self, seams: Seams) -> Result<Server, ServerError> {
-        let keys = ServerKeys::load_or_make(&self.certs, &*seams.entropy)?;
-        let settings = store_settings(keys.id(), &*seams.entropy);
+        let keys = seams.certs.keys(&*seams.entropy)?;
+        let settings = store_settings(keys.id(), self.sizes, &*seams.entropy);
         let recovered = store::recover::<State>(&seams.disk, &self.state, &settings)?;
         // After the recovery: it may have to wait for the TLS library's first random number.
         let certificate = keys.certificate(&self.names, &*seams.entropy, seams.clock.wall())?;
         let tls = tls::server_config(Arc::clone(&seams.provider), Arc::clone(&certificate) as _)?;
         let newest = recovered.state.head().boot;
-        let lost = opening::is_lost(&*seams.disk, &self.state, &self.certs, newest);
+        let lost = opening::is_lost(&*seams.disk, &self.state, &*seams.certs, newest);
         let report = report(keys.id(), &recovered, lost, &*seams.entropy);
         Ok(Server { seams, config: self, keys, certificate, tls, recovered, report })
     }
 }
 
-fn store_settings(server: ServerId, entropy: &dyn Entropy) -> store::Settings {
+fn store_settings(server: ServerId, sizes: Sizes, entropy: &dyn Entropy) -> store::Settings {
     let mut salt = [0; 8];
     entropy.fill(&mut salt);
-    store::Settings::new(server.0, u64::from_le_bytes(salt))
+    let settings = store::Settings::new(server.0, u64::from_le_bytes(salt));
+    store::Settings { segment_bytes: sizes.segment_bytes, ..settings }
 }
 
 fn report(server: ServerId, recovered: &Recovered<State>, lost: bool, entropy: &dyn Entropy) -> Report {
@@ -271,8 +293,9 @@ impl Server {
         log_report(&report);
 
         let Recovered { state, last, journal, .. } = recovered;
-        let settings = store_settings(keys.id(), &*seams.entropy);
-        let (work, handle) = JournalWork::new(journal, Arc::clone(&seams.disk), config.state.clone());
+        let settings = store_settings(keys.id(), config.sizes, &*seams.entropy);
+        let (disk, reserve_bytes) = (Arc::clone(&seams.disk), config.sizes.reserve_bytes);
+        let (work, handle) = JournalWork::new(journal, disk, &config.state, reserve_bytes);
         let failed = work.failed();
         seams.journal.run(work);
         seams.journal.run_snapshots(Box::new(snapshots(Arc::clone(&seams.disk), &config.state, settings, failed)));
@@ -298,7 +321,7 @@ impl Server {
         };
         let (serve, served) = watch::channel(false);
         let (lost, after, disk, boot) = (report.lost, Lsn(0), Arc::clone(&seams.disk), report.boot);
-        let opening = Opening { lost, after, disk, state: config.state, certs: config.certs, boot, serve };
+        let opening = Opening { lost, after, disk, state: config.state, certs: Arc::clone(&seams.certs), boot, serve };
         let engine = tokio::spawn(task.run(opening));
 
         let (open, conns) = mpsc::channel(1);
@@ -398,7 +421,7 @@ async fn renew(certificate: Arc<Certificate>, seams: Seams) {
     loop {
         tokio::time::sleep(certificate::RENEW_EVERY).await;
         let (certificate, entropy, wall) = (Arc::clone(&certificate), Arc::clone(&seams.entropy), seams.clock.wall());
-        let renewed = tokio::task::spawn_blocking(move || certificate.renew(&*entropy, wall)).await;
+        let renewed = work::done(&*seams.worker, move || certificate.renew(&*entropy, wall)).await;
         if let Ok(Err(error)) = renewed {
             error!(event = event::CERTIFICATE_FAILED, %error, "the TLS certificate could not be renewed");
         }

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use crate::model::id::{Boot, Lsn};
-use crate::net::boot_file;
+use crate::net::certs::Certs;
 use crate::ops::event;
 use crate::store::{Disk, RESTORED};
 
@@ -26,15 +26,15 @@ pub(super) struct Opening {
     pub(super) after: Lsn,
     pub(super) disk: Arc<dyn Disk>,
     pub(super) state: PathBuf,
-    pub(super) certs: PathBuf,
+    pub(super) certs: Arc<dyn Certs>,
     pub(super) boot: Boot,
     pub(super) serve: watch::Sender<bool>,
 }
 
 /// Whether a state whose newest run is `newest` is older than the keys have seen, or was put back from a copy.
-pub(super) fn is_lost(disk: &dyn Disk, state: &Path, certs: &Path, newest: Boot) -> bool {
+pub(super) fn is_lost(disk: &dyn Disk, state: &Path, certs: &dyn Certs, newest: Boot) -> bool {
     let restored = disk.read(&state.join(RESTORED)).is_ok();
-    let older = match boot_file::read(certs) {
+    let older = match certs.newest_boot() {
         Ok(None) => false,
         Ok(Some(seen)) => seen.number > newest.number || (seen.number == newest.number && seen != newest),
         Err(error) => {
@@ -48,7 +48,7 @@ pub(super) fn is_lost(disk: &dyn Disk, state: &Path, certs: &Path, newest: Boot)
 impl Opening {
     /// The run is in the journal. Blocks on the disk; nobody is served yet.
     pub(super) fn finish(self) {
-        if let Err(error) = boot_file::write(&self.certs, self.boot) {
+        if let Err(error) = self.certs.write_boot(self.boot) {
             warn!(
                 event = event::STATE_NOTE,
                 %error,

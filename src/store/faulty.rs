@@ -80,6 +80,19 @@ impl FaultyDisk {
         self.shared().used()
     }
 
+    /// Bytes that were written and not synced.
+    #[must_use]
+    pub fn unsynced(&self) -> u64 {
+        let shared = self.shared();
+        shared.files.values().map(|content| content.live.len().abs_diff(content.durable.len()) as u64).sum()
+    }
+
+    /// All files, in the order of their paths.
+    #[must_use]
+    pub fn paths(&self) -> Vec<PathBuf> {
+        self.shared().names.keys().cloned().collect()
+    }
+
     /// The machine dies and comes back: open files and locks are gone, what was not synced is kept as `seed` says, all
     /// planned faults are forgotten.
     pub fn crash(&self, seed: u64) {

@@ -20,6 +20,7 @@ use rejoin::model::time::{Clock, Now, WallMs};
 use rejoin::net::host::HostNet;
 use rejoin::net::tls;
 use rejoin::ops::host::{HostClock, HostEntropy};
+use rejoin::ops::work::HostWorker;
 use rejoin::store::HostDisk;
 use server::Server;
 use tokio::time::timeout;
@@ -76,6 +77,7 @@ fn pinned(server: &Server, state: &Path) -> Config {
 
 fn seams() -> Seams {
     Seams {
+        worker: Arc::new(HostWorker),
         net: Arc::new(HostNet),
         disk: Arc::new(HostDisk),
         clock: Arc::new(HostClock::start()),

@@ -12,6 +12,7 @@ use rejoin::model::statement::Fared;
 use rejoin::net::host::HostNet;
 use rejoin::net::tls;
 use rejoin::ops::host::{HostClock, HostEntropy};
+use rejoin::ops::work::HostWorker;
 use rejoin::store::faulty::FaultyDisk;
 use tokio::runtime::Runtime;
 
@@ -61,6 +62,7 @@ impl Window {
             peer_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         };
         let seams = Seams {
+            worker: Arc::new(HostWorker),
             net: Arc::new(HostNet),
             disk: Arc::new(self.disk.clone()),
             clock: Arc::new(HostClock::start()),

@@ -20,6 +20,7 @@ use rejoin::net::peer::PeerTls;
 use rejoin::net::seam::{Net, Stream};
 use rejoin::net::tls;
 use rejoin::ops::host::{HostClock, HostEntropy};
+use rejoin::ops::work::HostWorker;
 use rejoin::store::HostDisk;
 use rejoin::wire::{Decoded, Decoder, decode, encode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -170,6 +171,7 @@ fn config(server: &TestServer, files: &tempfile::TempDir) -> Config {
 
 fn seams() -> Seams {
     Seams {
+        worker: Arc::new(HostWorker),
         net: Arc::new(HostNet),
         disk: Arc::new(HostDisk),
         clock: Arc::new(HostClock::start()),

@@ -11,13 +11,15 @@ use rejoin::model::engine::{Hashing, JobId};
 use rejoin::model::key::ServerId;
 use rejoin::model::limits::LISTEN_BACKLOG;
 use rejoin::net::certificate::Names;
+use rejoin::net::certs::CertsDir;
 use rejoin::net::host::HostNet;
 use rejoin::net::seam::{Listener, Stream, Wait};
 use rejoin::net::tls;
 use rejoin::ops::host::{HostClock, HostEntropy};
+use rejoin::ops::work::HostWorker;
 use rejoin::server::hasher::{FakeHasher, Full, HashThreads, Hasher, spare_cores};
 use rejoin::server::journal::{JournalWork, RunJournal};
-use rejoin::server::{Config, MakeHasher, Report, Running, Seams, ServerError};
+use rejoin::server::{Config, MakeHasher, Report, Running, Seams, ServerError, Sizes};
 use rejoin::store::{Disk, HostDisk};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -177,13 +179,15 @@ fn launch(
     let runtime = builder.worker_threads(2).enable_all().on_thread_start(log.on_thread()).build().unwrap();
     let config = Config {
         state: dir.path().join("state"),
-        certs: dir.path().join("certs"),
         points: rejoin::model::decide::Points::default(),
         names: Names::default(),
+        sizes: Sizes::default(),
     };
     let seams = Seams {
+        worker: Arc::new(HostWorker),
         net: Arc::new(HostNet),
         disk: Arc::clone(&setup.disk),
+        certs: Arc::new(CertsDir::at(&dir.path().join("certs"))),
         clock: Arc::new(HostClock::start()),
         entropy: Arc::new(HostEntropy),
         provider: tls::provider(),

@@ -16,6 +16,7 @@ use rejoin::net::host::HostNet;
 use rejoin::net::keys::ServerKeys;
 use rejoin::net::tls;
 use rejoin::ops::host::{HostClock, HostEntropy};
+use rejoin::ops::work::HostWorker;
 use rejoin::server::hasher::hash_now;
 use rejoin::store::{self, Disk, HostDisk};
 use tokio::time::timeout;
@@ -69,6 +70,7 @@ fn d15_d16_a_hundred_and_fifty_are_logged_in_and_a_list_takes_milliseconds() {
 
 async fn log_all_in(server: &Server) -> Vec<ClientHandle> {
     let seams = Seams {
+        worker: Arc::new(HostWorker),
         net: Arc::new(HostNet),
         disk: Arc::new(HostDisk),
         clock: Arc::new(HostClock::start()),
