@@ -14,7 +14,8 @@ pub mod handle;
 mod known;
 mod link;
 mod shell;
-mod store;
+#[doc(hidden)]
+pub mod store;
 pub mod ui;
 
 pub use config::{Config, Seams};
