@@ -4,4 +4,6 @@
 
 mod sim;
 
-fn main() {}
+fn main() {
+    sim::try_pure::main();
+}
