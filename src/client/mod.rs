@@ -16,7 +16,8 @@ mod known;
 pub mod left;
 mod link;
 mod shell;
-mod store;
+#[doc(hidden)]
+pub mod store;
 pub mod ui;
 
 pub use config::{Config, Seams};

@@ -34,7 +34,7 @@ const KEY_BYTES: usize = 32;
 const PEER_PORT: &str = "peer-port";
 
 /// The files of one client.
-pub(super) struct Store {
+pub struct Store {
     disk: Arc<dyn Disk>,
     entropy: Arc<dyn Entropy>,
     state: PathBuf,
@@ -52,18 +52,18 @@ struct Open {
 }
 
 /// What a user has on this machine.
-pub(super) struct Opened {
+pub struct Opened {
     /// Whose it is.
-    pub(super) name: Name,
+    pub name: Name,
     /// All that can be used.
-    pub(super) files: UserFiles,
+    pub files: UserFiles,
     /// What could not be used: a stable word and a sentence each.
-    pub(super) notices: Vec<(&'static str, String)>,
+    pub notices: Vec<(&'static str, String)>,
 }
 
 /// The files of a user cannot be opened.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum OpenError {
+pub enum OpenError {
     /// Another client plays as this user.
     #[error("{0} is in use by another window on this machine; close it, or log in as somebody else")]
     InUse(Name),
@@ -86,12 +86,14 @@ enum Unusable {
 }
 
 impl Store {
-    pub(super) const fn new(disk: Arc<dyn Disk>, entropy: Arc<dyn Entropy>, state: PathBuf) -> Self {
+    /// For the state directory of a client.
+    #[must_use]
+    pub const fn new(disk: Arc<dyn Disk>, entropy: Arc<dyn Entropy>, state: PathBuf) -> Self {
         Self { disk, entropy, state, open: None }
     }
 
     /// Locks and loads the files of a user, in place of those that were open; makes them if there are none.
-    pub(super) fn open(&mut self, server: ServerId, name: &Name, wall: WallMs) -> Result<Opened, OpenError> {
+    pub fn open(&mut self, server: ServerId, name: &Name, wall: WallMs) -> Result<Opened, OpenError> {
         let dir = self.user_dir(server, name);
         self.disk.create_dir(&dir).map_err(StoreError::io("create", &dir))?;
         let path = dir.join("lock");
@@ -109,7 +111,7 @@ impl Store {
 
     /// Opens the files of `user`, or of the one who played last and whom no other client plays, if there is a session
     /// to take up.
-    pub(super) fn open_recent(
+    pub fn open_recent(
         &mut self,
         server: ServerId,
         user: Option<&Name>,
@@ -137,7 +139,7 @@ impl Store {
     }
 
     /// The port this user was last reached at by an opponent.
-    pub(super) fn peer_port(&mut self) -> Option<u16> {
+    pub fn peer_port(&mut self) -> Option<u16> {
         let open = self.open.as_ref()?;
         // It only saves the opponent a question: one that cannot be read is as good as none.
         let bytes = file::read(&*self.disk, &open.dir.join(PEER_PORT)).ok()??;
@@ -145,13 +147,13 @@ impl Store {
     }
 
     /// Remembers that port.
-    pub(super) fn keep_peer_port(&mut self, port: u16) -> Result<(), StoreError> {
+    pub fn keep_peer_port(&mut self, port: u16) -> Result<(), StoreError> {
         let Some(open) = &self.open else { return Ok(()) };
         file::replace(&*self.disk, &open.dir.join(PEER_PORT), format!("{port}\n").as_bytes())
     }
 
     /// Lets go of the files that are open.
-    pub(super) fn close(&mut self) {
+    pub fn close(&mut self) {
         self.open = None;
     }
 
@@ -159,7 +161,7 @@ impl Store {
     ///
     /// # Panics
     /// If no user's files are open.
-    pub(super) fn write(&mut self, write: Write) -> Result<(), StoreError> {
+    pub fn write(&mut self, write: Write) -> Result<(), StoreError> {
         let disk = &*self.disk;
         let open = self.open.as_mut().expect("the player writes for the user it has opened");
         match write {

@@ -10,23 +10,22 @@ use tokio::time::timeout;
 use tokio_rustls::TlsStream;
 use tracing::{debug, info};
 
-use super::match_keys::MatchKeys;
+use super::checks::Checks;
 use super::{House, doors::Guest};
 use crate::model::engine::Input;
 use crate::model::event::LinkEnd;
-use crate::model::games::Seat;
-use crate::model::id::{ConnId, MatchId};
-use crate::model::key::{PublicKey, ServerId};
+use crate::model::id::ConnId;
+use crate::model::key::PublicKey;
 use crate::model::limits::{
-    FIRST_FRAME_MAX, FRAME_BYTES_MAX, FRAME_BYTES_STRANGER_MAX, PLIES_MAX, SEND_QUEUE_MAX, SILENCE_IDLE_MAX,
+    FIRST_FRAME_MAX, FRAME_BYTES_MAX, FRAME_BYTES_STRANGER_MAX, SEND_QUEUE_MAX, SILENCE_IDLE_MAX,
 };
 use crate::model::message::{
-    CloseReason, Entries, Have, Hello, KeeperMessage, Proofs, ResumeRequest, ToClient, ToServer, Welcome,
+    CloseReason, Entries, Have, Hello, KeeperMessage, ResumeRequest, ToClient, ToServer, Welcome,
 };
 use crate::model::pulse::Silence;
 use crate::model::refusal::Refusal;
-use crate::model::sign::{Signed, Statement, Verified};
-use crate::model::statement::{Entry, Foul, Grant, Proof, Resume};
+use crate::model::sign::Signed;
+use crate::model::statement::{Proof, Resume};
 use crate::model::time::Now;
 use crate::mutant::{Mutant, is_on};
 use crate::net::seam::Stream;
@@ -57,8 +56,7 @@ struct Conn {
     resume: Option<ResumeRequest>,
     /// Whether it was ever logged in.
     live: bool,
-    /// Learned from what the engine sends.
-    keys: MatchKeys,
+    checks: Checks,
     silence: Silence,
     /// What the engine has not dealt with yet.
     turns: Arc<Semaphore>,
@@ -127,6 +125,7 @@ pub(crate) async fn serve(house: Arc<House>, stream: Stream, peer: SocketAddr, g
     let silence = Silence::new(house.clock.now());
     let turns = Arc::new(Semaphore::new(TURNS_MAX));
     let (id, ip) = (house.next_conn(), peer.ip());
+    let checks = Checks::new(id, house.key.public());
     let mut conn = Conn {
         house,
         id,
@@ -135,7 +134,7 @@ pub(crate) async fn serve(house: Arc<House>, stream: Stream, peer: SocketAddr, g
         nonce,
         resume: None,
         live: false,
-        keys: MatchKeys::default(),
+        checks,
         silence,
         turns,
         guest,
@@ -271,7 +270,7 @@ impl Conn {
                 return self.reply(ToClient::EntryRefused { match_id, ply: 0, refusal }).await;
             }
             ToServer::Keeper(_) | ToServer::Candidates(_) | ToServer::Stored { .. } if !self.live => return Ok(()),
-            ToServer::Keeper(message) => match self.keeper(message) {
+            ToServer::Keeper(message) => match self.checks.keeper(message) {
                 Some(input) => input,
                 None => return Ok(()),
             },
@@ -280,88 +279,6 @@ impl Conn {
         };
         self.house.tell_in_turn(input, turn).await;
         Ok(())
-    }
-
-    /// What a player says as a keeper, if its signatures are right.
-    fn keeper(&self, message: KeeperMessage) -> Option<Input> {
-        let conn = self.id;
-        match message {
-            KeeperMessage::Have(have) => Some(Input::Have { conn, have }),
-            KeeperMessage::Entries(some) => Some(self.entries(some)),
-            KeeperMessage::Held { held, .. } => {
-                let (_, held) = self.signed_by_a_seat(held.body.match_id, held.body.epoch, &held)?;
-                Some(Input::Held { conn, held })
-            }
-            KeeperMessage::Evidence(proofs) => self.proofs(proofs),
-            KeeperMessage::Promise(promise) => {
-                let epoch = promise.body.epoch.checked_sub(1)?;
-                let (seat, promise) = self.signed_by_a_seat(promise.body.match_id, epoch, &promise)?;
-                Some(Input::Promise { conn, seat, promise })
-            }
-            // The server gives them.
-            KeeperMessage::Verdict(_) => None,
-        }
-    }
-
-    /// A stretch of history whose signatures are right. The first wrong entry is refused, and none after it is looked at.
-    fn entries(&self, Entries { match_id, grants, entries }: Entries) -> Input {
-        let conn = self.id;
-        let refused = |ply: u16, refusal| Input::BadEntry { conn, match_id, ply: ply.min(PLIES_MAX), refusal };
-        let Some(grants) = self.granted(match_id, grants) else { return refused(0, Refusal::BadSignature) };
-        // A match that is not among those shown on this connection is the engine's to answer.
-        if grants.is_empty() && !self.keys.knows(match_id) {
-            return Input::Ungranted { conn, match_id };
-        }
-        let mut good = Vec::with_capacity(entries.len());
-        for entry in entries {
-            let ply = entry.body.ply;
-            if entry.body.match_id != match_id {
-                return refused(ply, Refusal::NotAPlayer);
-            }
-            let Some(keys) = self.keys_of(&grants, &entry.body) else { return Input::Ungranted { conn, match_id } };
-            match authentic(entry, &keys, &self.house.server) {
-                Some(entry) => good.push(entry),
-                None => return refused(ply, Refusal::BadSignature),
-            }
-        }
-        Input::Entries { conn, match_id, grants, entries: good }
-    }
-
-    /// Grants of this match with this server's signature; `None` if one is not.
-    fn granted(&self, match_id: MatchId, grants: Vec<Signed<Grant>>) -> Option<Vec<Verified<Grant>>> {
-        let (key, server) = (self.house.key.public(), self.house.server);
-        let ours =
-            |grant: Signed<Grant>| grant.verify(&key, &server).ok().filter(|ours| ours.body().match_id == match_id);
-        grants.into_iter().map(ours).collect()
-    }
-
-    /// The keys of an entry's epoch, by a grant that came with it or one that was shown here.
-    fn keys_of(&self, grants: &[Verified<Grant>], entry: &Entry) -> Option<[PublicKey; 2]> {
-        let came = grants.iter().map(Verified::body).find(|grant| grant.epoch == entry.epoch).map(|grant| grant.keys);
-        came.or_else(|| self.keys.of(entry.match_id, entry.epoch))
-    }
-
-    fn signed_by_a_seat<T: Statement + Clone>(
-        &self,
-        match_id: MatchId,
-        epoch: u32,
-        signed: &Signed<T>,
-    ) -> Option<(Seat, Verified<T>)> {
-        let keys = self.keys.of(match_id, epoch)?;
-        let by = |seat: Seat| Some((seat, signed.clone().verify(&keys[seat.index()], &self.house.server).ok()?));
-        Seat::BOTH.into_iter().find_map(by)
-    }
-
-    fn proofs(&self, Proofs { match_id, grants, fouls }: Proofs) -> Option<Input> {
-        let grants = self.granted(match_id, grants)?;
-        let signed = |entry: Signed<Entry>| {
-            let keys = self.keys_of(&grants, &entry.body)?;
-            authentic(entry, &keys, &self.house.server)
-        };
-        let pair = |foul: Foul| Some([signed(foul.first)?, signed(foul.second)?]);
-        // One proof a seat is all that can be used.
-        let pairs = fouls.into_iter().take(Seat::BOTH.len()).filter_map(pair).collect();
-        Some(Input::Proofs { conn: self.id, match_id, pairs })
     }
 
     /// What the engine says, in order, in as few writes as may be.
@@ -395,42 +312,11 @@ impl Conn {
     /// Signs what is the server's to sign, and learns from it what this connection may send.
     fn append(&mut self, bytes: &mut Vec<u8>, mut message: ToClient) {
         message.seal(&self.house.key, &self.house.server);
-        match &message {
-            ToClient::Live(view) => {
-                self.guest.logged_in();
-                self.live = true;
-                self.reader.decoder.set_limit(FRAME_BYTES_MAX);
-                self.keys.clear();
-                view.matches.iter().for_each(|of| self.keys.learn(&of.grant.body));
-            }
-            ToClient::Matched(of) => self.keys.learn(&of.grant.body),
-            ToClient::Keeper(KeeperMessage::Entries(some)) => {
-                some.grants.iter().for_each(|grant| self.keys.learn(&grant.body));
-            }
-            ToClient::Keeper(KeeperMessage::Verdict(verdict)) => self.keys.decided(verdict.body.match_id),
-            ToClient::Keeper(
-                KeeperMessage::Have(_)
-                | KeeperMessage::Held { .. }
-                | KeeperMessage::Evidence(_)
-                | KeeperMessage::Promise(_),
-            )
-            | ToClient::Welcome(_)
-            | ToClient::UpgradeRequired { .. }
-            | ToClient::Answer { .. }
-            | ToClient::ResumeRefused(_)
-            | ToClient::Ping(_)
-            | ToClient::Pong(_)
-            | ToClient::Invited(_)
-            | ToClient::InviteClosed { .. }
-            | ToClient::Suspended { .. }
-            | ToClient::Opponent { .. }
-            | ToClient::EntryRefused { .. }
-            | ToClient::Restarting { .. }
-            | ToClient::Closing { .. }
-            | ToClient::Unsupported { .. }
-            | ToClient::Offered { .. }
-            | ToClient::PromiseWanted { .. }
-            | ToClient::Peer { .. } => {}
+        self.checks.sent(&message);
+        if matches!(message, ToClient::Live(_)) {
+            self.guest.logged_in();
+            self.live = true;
+            self.reader.decoder.set_limit(FRAME_BYTES_MAX);
         }
         bytes.extend_from_slice(&wire::encode(&message));
     }
@@ -454,12 +340,6 @@ impl Conn {
             Err(_) => Err(End::Close(CloseReason::Slow)),
         }
     }
-}
-
-/// An entry with the signature of its seat.
-fn authentic(entry: Signed<Entry>, keys: &[PublicKey; 2], server: &ServerId) -> Option<Verified<Entry>> {
-    let key = &keys[entry.body.seat.index()];
-    entry.verify(key, server).ok()
 }
 
 /// Says why, if there is something to say, and closes.

@@ -10,6 +10,8 @@
 //! Building, running and stopping are three steps: [`Config::build`] recovers and binds nothing it was not given,
 //! [`Server::spawn`] starts the tasks, [`Running::stop`] drains.
 
+#[doc(hidden)]
+pub mod checks;
 mod conn;
 mod doors;
 mod engine_task;

@@ -1,0 +1,172 @@
+//! What is left in the end: the keepers' files, the doors, the figures, the judgement.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::Path;
+
+use rejoin::chaos::finals::{Door, Finals};
+use rejoin::chaos::oracle;
+use rejoin::model::engine::{Effect, Engine, Hashed, Hashing, Input, Settings};
+use rejoin::model::id::{Boot, ConnId, Name, RequestSeq, Run};
+use rejoin::model::key::SecretKey;
+use rejoin::model::message::{Command, ToClient};
+use rejoin::model::password::Password;
+use rejoin::model::state::State;
+use rejoin::model::time::{Now, WallMs};
+use rejoin::server::hasher::FakeHasher;
+use rejoin::store::{self, Disk};
+
+use super::server::STATE;
+use super::world::World;
+use crate::sim::finals::{player_keeper, secrets_in, server_keeper};
+
+/// Dials of one client side by side.
+const DIALS_MAX: u64 = 3;
+/// Connections between two players at once.
+const LINES_MAX: u64 = 4;
+/// What a short world may write, generously.
+const SERVER_BYTES_MAX: u64 = 2 * 1024 * 1024;
+const DEVICE_BYTES_MAX: u64 = 512 * 1024;
+
+impl World<'_> {
+    /// Stops everything, reads what is left and has it judged.
+    pub(super) fn judge(&mut self) {
+        self.stop_all();
+        for number in 0..=self.devices.len() {
+            let operations = self.machine(number).disk.operations();
+            self.hash_more(number as u64, operations);
+        }
+        let finals = self.finals();
+        let verdicts = oracle::judge(&self.history, &finals);
+        for violation in verdicts.violations {
+            self.violate(&violation.invariant, violation.why);
+        }
+        for invariant in verdicts.exercised {
+            *self.coverage.exercised.entry(invariant).or_default() += 1;
+        }
+    }
+
+    fn finals(&mut self) -> Finals {
+        let mut finals = Finals {
+            healed: std::mem::take(&mut self.healed),
+            figures: std::mem::take(&mut self.figures),
+            liars: self.liars.iter().cloned().collect(),
+            wiped: self.wiped.iter().cloned().collect(),
+            ..Finals::default()
+        };
+        finals.doors = self.doors();
+        let server = self.server.id;
+        match server_keeper(&self.server.machine.files(), Path::new(STATE), server) {
+            Ok((keeper, ledger)) => {
+                finals.keepers.insert("server".to_owned(), keeper);
+                finals.ledger = ledger;
+            }
+            Err(why) => self.violate("I14", format!("the server's files: {why}")),
+        }
+        for number in 0..self.devices.len() {
+            let device = &self.devices[number];
+            let name = &self.humans[device.human].name;
+            let home = Path::new(super::device::STATE);
+            match player_keeper(&device.machine.files(), home, server, name) {
+                Ok(keeper) => drop(finals.keepers.insert(device.who.clone(), keeper)),
+                Err(why) => {
+                    let why = format!("the files of {}: {why}", device.who);
+                    self.violate("I14", why);
+                }
+            }
+        }
+        self.measure(&mut finals);
+        finals
+    }
+
+    fn measure(&mut self, finals: &mut Finals) {
+        let figures = &mut finals.figures;
+        let bytes = self.server.machine.disk.used();
+        figures.sizes.push(("server's files".to_owned(), bytes, SERVER_BYTES_MAX));
+        figures.sizes.push(("direct connections".to_owned(), self.lines_max, LINES_MAX));
+        for device in &self.devices {
+            figures.dials_a_second_max.insert(device.who.clone(), device.shown.dials_max());
+            figures.sizes.push((format!("files of {}", device.who), device.machine.disk.used(), DEVICE_BYTES_MAX));
+        }
+        for (who, most) in &self.figures_of_dials {
+            figures.sizes.push((format!("dials of {who}"), *most, DIALS_MAX));
+        }
+        let secrets: Vec<String> = self.humans.iter().flat_map(|human| human.passwords().0.to_vec()).collect();
+        figures.leaks.extend(secrets_in(&self.server.machine.files(), &[Path::new(STATE)], &secrets));
+        for number in 0..self.devices.len() {
+            let dir = self.user_dir(number);
+            figures.leaks.extend(secrets_in(&self.devices[number].machine.files(), &[&dir], &secrets));
+        }
+    }
+
+    /// A newcomer tries the passwords at the door of each account.
+    fn doors(&mut self) -> BTreeMap<String, Door> {
+        let mut doors = BTreeMap::new();
+        let disk = self.server.machine.disk.fork();
+        let files: std::sync::Arc<dyn Disk> = std::sync::Arc::new(disk);
+        let settings = store::Settings::new(self.server.id.0, 1);
+        let recovered = match store::recover::<State>(&files, Path::new(STATE), &settings) {
+            Ok(recovered) => recovered,
+            Err(error) => {
+                self.violate("I14", format!("the server does not start in the end: {error}"));
+                return doors;
+            }
+        };
+        let boot = Boot { number: recovered.journal.boot(), nonce: 7 };
+        let mut engine = Engine::new(Settings::default(), self.server.id, recovered.state, recovered.last, [7; 32]);
+        ask(&mut engine, Input::Booted(boot), &mut Vec::new());
+        let device = SecretKey::from_seed(&[8; 32]).public();
+        let mut conn = ConnId(0);
+        for human in &self.humans {
+            let (passwords, is_there) = human.passwords();
+            if !is_there {
+                continue;
+            }
+            let mut door = Door::default();
+            for password in passwords {
+                conn.0 += 1;
+                let mut said = Vec::new();
+                let ip = IpAddr::from([127, 0, 0, 1]);
+                ask(&mut engine, Input::Opened { conn, ip, run: Run(conn.0) }, &mut said);
+                let (name, typed) = (Name::new(&human.name), Password::new(password));
+                let (Ok(name), Some(typed)) = (name, typed) else { continue };
+                let command = Command::Login { name, password: typed, device };
+                ask(&mut engine, Input::Request { conn, seq: RequestSeq(1), command }, &mut said);
+                let let_in = said.iter().any(|message| matches!(message, ToClient::Answer { result: Ok(_), .. }));
+                if let_in {
+                    door.opens.push(password.clone())
+                } else {
+                    door.shut.push(password.clone())
+                }
+                ask(&mut engine, Input::Closed { conn, end: rejoin::model::event::LinkEnd::Closed }, &mut said);
+            }
+            doors.insert(human.name.clone(), door);
+        }
+        doors
+    }
+}
+
+/// One input to an engine whose disk is quick; what it says.
+fn ask(engine: &mut Engine, input: Input, said: &mut Vec<ToClient>) {
+    let (now, wall) = (Now(1), WallMs(1));
+    engine.handle(now, wall, input);
+    while let Some(effect) = engine.poll_effect() {
+        match effect {
+            Effect::Append(_) => {
+                let appended = engine.lsns().0;
+                engine.handle(now, wall, Input::Flushed(appended));
+            }
+            Effect::Hash { job, hashing } => {
+                let done = match hashing {
+                    Hashing::Verify { password, against } if against == Some(FakeHasher::mark(&password)) => {
+                        Hashed::Right
+                    }
+                    Hashing::Verify { .. } | Hashing::Make(_) | Hashing::Change { .. } => Hashed::Wrong,
+                };
+                engine.handle(now, wall, Input::Hashed { job, done });
+            }
+            Effect::Send { message, .. } => said.push(*message),
+            Effect::CheckResume { .. } | Effect::Pace { .. } | Effect::Close { .. } | Effect::Log(_) => {}
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The end of the faults, and how long it takes until all is well.
+
+use rejoin::chaos::history::End;
+
+use super::world::{Task, World};
+use crate::sim::plan::Host;
+
+/// How long a world may take to be well again.
+pub(super) const HEALED_MAX_MS: u64 = 20_000;
+
+impl World<'_> {
+    /// Everything but what is for good is over.
+    pub(super) fn heal(&mut self) {
+        self.say("driver", || "HEALED".to_owned());
+        self.is_healed = true;
+        let now = self.now;
+        for number in 0..=self.devices.len() {
+            let machine = self.machine(number);
+            machine.sends_left = None;
+            if !machine.disk.is_dead() {
+                machine.disk.cut_power_at(u64::MAX);
+            }
+            if !machine.alive && !machine.gone {
+                let life = machine.life;
+                self.later(now, Task::Start { machine: number, life });
+            }
+        }
+        self.humans.iter_mut().for_each(crate::sim::human::Human::last_match);
+        self.healed.at_ms = Some(now);
+        for number in 0..self.devices.len() {
+            if !self.is_covered(number) {
+                continue;
+            }
+            let device = &self.devices[number];
+            let open = device.shown.seat.is_some() || device.shown.matches.len() > device.shown.recorded.len();
+            self.healed.live_ms.insert(device.who.clone(), None);
+            self.healed.urgent.insert(device.who.clone(), open);
+            let unsettled = device.shown.matches.difference(&device.shown.recorded).cloned().collect::<Vec<_>>();
+            for of in unsettled {
+                if self.players_of(&of).iter().all(|player| self.is_covered(*player)) {
+                    self.healed.settled_ms.insert(of, None);
+                }
+            }
+        }
+    }
+
+    /// Whether the promise covers this device: its player sits at it, tells the truth, has not lost its disk, and can
+    /// reach the server.
+    fn is_covered(&self, number: usize) -> bool {
+        let device = &self.devices[number];
+        let sits = self.seats[device.human] == number;
+        let honest = !self.liars.contains(&self.humans[device.human].name) && !self.wiped.contains(&device.who);
+        let (here, host) = (!device.machine.gone && device.machine.paused == 0, device.machine.host);
+        let reaches = !self.net.is_cut(host, Host::Server) && !self.net.is_cut(Host::Server, host);
+        let server = !self.server.machine.gone && self.server.machine.paused == 0;
+        sits && honest && here && reaches && server
+    }
+
+    /// The devices that have shown a match.
+    fn players_of(&self, match_id: &str) -> Vec<usize> {
+        let has = |number: &usize| self.devices[*number].shown.matches.contains(match_id);
+        (0..self.devices.len()).filter(has).collect()
+    }
+
+    /// What has become well by now.
+    pub(super) fn look_for_health(&mut self) {
+        let since = self.now - self.plan.heal_at_ms;
+        for number in 0..self.devices.len() {
+            let who = &self.devices[number].who;
+            if self.healed.live_ms.get(who) == Some(&None) && self.is_live(number) {
+                self.healed.live_ms.insert(who.clone(), Some(since));
+            }
+        }
+        let open: Vec<String> =
+            self.healed.settled_ms.iter().filter(|(_, at)| at.is_none()).map(|(of, _)| of.clone()).collect();
+        for of in open {
+            if self.players_of(&of).into_iter().all(|number| self.devices[number].shown.has(&of)) {
+                self.healed.settled_ms.insert(of, Some(since));
+            }
+        }
+    }
+
+    /// Whether a device has a link, and the server the other end of it.
+    fn is_live(&self, number: usize) -> bool {
+        let device = &self.devices[number];
+        let conn = device.process.as_ref().and_then(|process| process.conn);
+        let live = device.shown.link == rejoin::model::client::event::LinkState::Live;
+        live && conn.is_some_and(|conn| self.net.conns[conn].ends.iter().all(|end| end.open))
+    }
+
+    /// Whether nothing is left to do.
+    pub(super) fn is_over(&self) -> bool {
+        if !self.is_healed {
+            return false;
+        }
+        let well = self.healed.live_ms.values().chain(self.healed.settled_ms.values()).all(Option::is_some);
+        well && (0..self.humans.len()).all(|human| self.humans[human].is_done() || !self.is_covered(self.seats[human]))
+    }
+
+    /// All processes are stopped.
+    pub(super) fn stop_all(&mut self) {
+        let (now, cut) = (self.now, self.chance.one_of(2) == 0);
+        self.say("driver", || format!("all are stopped, power cut: {cut}"));
+        let seed = self.chance.next();
+        for number in 0..=self.devices.len() {
+            let machine = self.machine(number);
+            machine.alive = false;
+            machine.disk.set_capacity(None);
+            if cut { machine.disk.crash(seed ^ number as u64) } else { machine.disk.kill() }
+        }
+        self.server.process = None;
+        for number in 0..self.devices.len() {
+            let device = &mut self.devices[number];
+            if device.process.take().is_some() && self.seats[device.human] == number {
+                self.humans[device.human].ended(now, End::Stopped, &mut self.history);
+            }
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! What a device has shown: where its link and its match are, as far as anybody outside can see.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use rejoin::chaos::finals::Outage;
+use rejoin::model::client::event::{Event, LinkState, PathKind};
+
+use super::world::World;
+
+/// As it was shown last.
+#[derive(Clone, Debug)]
+pub(super) struct Shown {
+    pub(super) link: LinkState,
+    pub(super) path: PathKind,
+    pub(super) seat: Option<String>,
+    /// Results the server has; they outlive the process, as the player does.
+    pub(super) recorded: BTreeSet<String>,
+    /// All matches that were shown.
+    pub(super) matches: BTreeSet<String>,
+    /// How the link went.
+    pub(super) cause: &'static str,
+    /// Dials of the last second.
+    dials: VecDeque<u64>,
+    dials_max: u32,
+}
+
+impl Default for Shown {
+    fn default() -> Self {
+        Self {
+            link: LinkState::Down,
+            path: PathKind::None,
+            seat: None,
+            recorded: BTreeSet::new(),
+            matches: BTreeSet::new(),
+            cause: "",
+            dials: VecDeque::new(),
+            dials_max: 0,
+        }
+    }
+}
+
+impl Shown {
+    /// What is left of it when the process ends.
+    pub(super) fn after_end(&mut self) -> Self {
+        let Self { recorded, matches, dials, dials_max, .. } = std::mem::take(self);
+        Self { recorded, matches, dials, dials_max, ..Self::default() }
+    }
+
+    /// The client gave its connection up by itself.
+    pub(super) fn gave_up(&mut self) {
+        if self.cause.is_empty() {
+            self.cause = "silence";
+        }
+    }
+
+    /// One more dial.
+    pub(super) fn dials(&mut self, at_ms: u64) {
+        self.dials.push_back(at_ms);
+        while self.dials.front().is_some_and(|first| *first + 1000 <= at_ms) {
+            self.dials.pop_front();
+        }
+        self.dials_max = self.dials_max.max(u32::try_from(self.dials.len()).unwrap_or(u32::MAX));
+    }
+
+    pub(super) const fn dials_max(&self) -> u32 {
+        self.dials_max
+    }
+
+    /// Whether a match is over here, or can be gone on with.
+    pub(super) fn has(&self, match_id: &str) -> bool {
+        self.recorded.contains(match_id)
+            || match &self.seat {
+                Some(seat) if seat == match_id => self.path != PathKind::None,
+                Some(_) | None => self.link == LinkState::Live,
+            }
+    }
+
+    fn see(&mut self, event: &Event) {
+        match event {
+            Event::Link { state, .. } => self.link = *state,
+            Event::Path { path } => self.path = *path,
+            Event::Match { match_id, .. } => {
+                self.seat = Some(match_id.clone());
+                self.matches.insert(match_id.clone());
+            }
+            Event::Result { match_id, recorded: true, .. } => {
+                self.recorded.insert(match_id.clone());
+                self.seat.take_if(|seat| seat == match_id);
+            }
+            Event::Suspended { match_id, .. } => drop(self.seat.take_if(|seat| seat == match_id)),
+            Event::Reply(_)
+            | Event::Invited { .. }
+            | Event::InviteClosed { .. }
+            | Event::Board { .. }
+            | Event::Move { .. }
+            | Event::Opponent { .. }
+            | Event::Offered { .. }
+            | Event::Result { recorded: false, .. }
+            | Event::Notice { .. } => {}
+        }
+    }
+}
+
+impl World<'_> {
+    /// Something is shown to the player.
+    pub(super) fn show(&mut self, number: usize, event: &Event) {
+        self.note(number + 1, || words_of(event));
+        let device = &mut self.devices[number];
+        device.shown.see(event);
+        if let Event::Link { state: LinkState::Live, outage_ms, attempts } = event {
+            let cause = std::mem::take(&mut device.shown.cause).to_owned();
+            let outage = Outage { who: device.who.clone(), cause, attempts: *attempts, length_ms: *outage_ms };
+            self.figures.outages.push(outage);
+        }
+        self.heed_event(number, event);
+        let human = self.devices[number].human;
+        if self.seats[human] == number {
+            self.humans[human].shown(self.now, event, &mut self.history);
+        }
+    }
+
+    /// What of it a good suite must meet.
+    fn heed_event(&mut self, number: usize, event: &Event) {
+        match event {
+            Event::Result { recorded: false, .. } if !self.server.machine.alive => {
+                self.coverage.sometimes("match finished while the server was down", true);
+            }
+            Event::Move { acknowledged: true, .. } if !self.server.machine.alive => {
+                self.coverage.sometimes("move acknowledged while the server was down", true);
+            }
+            Event::Link { state: LinkState::Live, attempts: Some(attempts), .. } => {
+                self.coverage.sometimes("back after five dials or more", *attempts >= 5);
+            }
+            Event::Notice { code, .. } => {
+                self.coverage.sometimes("seat moved", *code == "seat-taken");
+                self.coverage.sometimes("damaged match file set aside", *code == "match-file-damaged");
+                self.coverage.sometimes("session superseded", *code == "superseded");
+                self.coverage.sometimes("agreed while the server was down", *code == "agreed");
+                if matches!(*code, "match-file-damaged" | "file-damaged") {
+                    self.told_damage(number);
+                }
+            }
+            Event::Link { .. }
+            | Event::Path { .. }
+            | Event::Match { .. }
+            | Event::Result { .. }
+            | Event::Suspended { .. }
+            | Event::Reply(_)
+            | Event::Invited { .. }
+            | Event::InviteClosed { .. }
+            | Event::Board { .. }
+            | Event::Move { .. }
+            | Event::Opponent { .. }
+            | Event::Offered { .. } => {}
+        }
+    }
+}
+
+/// One line of the trace.
+fn words_of(event: &Event) -> String {
+    match event {
+        Event::Move { match_id, ply, by, row, col, state, acknowledged, .. } => {
+            let cell = row.zip(*col).map_or_else(|| "resigns".to_owned(), |(row, col)| format!("{row},{col}"));
+            let known = if *acknowledged { ", acknowledged" } else { "" };
+            format!("move {ply} of {} by {by} at {cell} {state:?}{known}", &match_id[..4])
+        }
+        Event::Board { match_id, ply, turn, rows, .. } => {
+            format!("board of {} at {ply}, turn {turn:?}: {}", &match_id[..4], rows.join("/"))
+        }
+        Event::Link { state, outage_ms, attempts } => format!("link {state:?} {outage_ms:?} ms, {attempts:?} dials"),
+        Event::Reply(reply) => format!("reply {} ok {} {:?}", reply.command, reply.ok, reply.error),
+        Event::Match { .. }
+        | Event::Result { .. }
+        | Event::Suspended { .. }
+        | Event::Path { .. }
+        | Event::Invited { .. }
+        | Event::InviteClosed { .. }
+        | Event::Opponent { .. }
+        | Event::Offered { .. }
+        | Event::Notice { .. } => format!("{event:?}"),
+    }
+}
