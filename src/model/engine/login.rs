@@ -209,11 +209,11 @@ impl Engine {
 
     /// Gives a connection its user. The newest connection of a session fences the one before.
     fn bind(&mut self, conn: ConnId, session: SessionId, user: UserId) {
-        if let Some(old) = self.live.insert(user, conn).filter(|old| *old != conn) {
-            if !is_on(Mutant::TwoConnectionsLive) {
-                self.unbind(old);
-                self.close(old, CloseReason::Superseded);
-            }
+        if let Some(old) = self.live.insert(user, conn).filter(|old| *old != conn)
+            && !is_on(Mutant::TwoConnectionsLive)
+        {
+            self.unbind(old);
+            self.close(old, CloseReason::Superseded);
         }
         if let Some(open) = self.conns.get_mut(&conn) {
             open.session = Some((session, user));
