@@ -293,4 +293,12 @@ mod tests {
     fn without_the_feature_no_rule_is_left_out() {
         assert!(Mutant::ALL.iter().all(|mutant| !is_on(*mutant)));
     }
+    #[cfg(feature = "mutants")]
+    #[test]
+    fn a_name_that_is_none_leaves_nothing_out() {
+        let name = "no-such-mutant".to_owned();
+        assert_eq!(choose(&name), Err(NotChosen::Unknown(name)));
+        let on = Mutant::ALL.iter().filter(|mutant| is_on(**mutant)).count();
+        assert_eq!(on, usize::from(std::env::var_os(VARIABLE).is_some()), "one at most");
+    }
 }
