@@ -297,6 +297,11 @@ impl Table {
     pub(super) fn receipt_out(&self) -> Option<KeeperMessage> {
         let plies = self.evidence.chain.plies();
         let key = self.key()?;
+        if is_on(Mutant::TurnUnchecked) || is_on(Mutant::ResignsOffTurn) {
+            // Nobody takes an entry under the wrong key: a receipt for it would be answered with a question for ever.
+            let last = self.evidence.chain.entry(plies.checked_sub(1)?)?;
+            self.authentic(last.into_signed(), &[])?;
+        }
         let owed = plies > 0 && (Seat::at(plies - 1) != self.seat || self.evidence.chain.since(self.seat) == plies);
         let held = || Signed::by(key, &self.grant().server, self.evidence.held());
         owed.then(|| KeeperMessage::Held { keeper: Keeper::Player(self.seat), held: held() })
