@@ -212,7 +212,7 @@ pub const fn is_on(_: Mutant) -> bool {
 static CHOSEN: OnceLock<Option<Mutant>> = OnceLock::new();
 /// Names it for a process that chooses none itself, so that any test can be run against a mutant.
 #[cfg(feature = "mutants")]
-pub const VARIABLE: &str = "REJOIN_MUTANT";
+pub const VARIABLE: &str = "MUTANT";
 
 /// A rule cannot be left out.
 #[cfg(feature = "mutants")]
@@ -246,7 +246,7 @@ pub fn choose(name: &str) -> Result<Mutant, NotChosen> {
 pub fn is_on(mutant: Mutant) -> bool {
     let named = || {
         let name = std::env::var(VARIABLE).ok().filter(|name| !name.is_empty())?;
-        Some(Mutant::from_name(&name).expect("REJOIN_MUTANT names a mutant"))
+        Some(Mutant::from_name(&name).expect("MUTANT names a mutant"))
     };
     *CHOSEN.get_or_init(named) == Some(mutant)
 }
