@@ -26,7 +26,7 @@ fn i6_a_device_whose_seat_was_taken_moves_no_more() {
 
 #[test]
 fn what_was_measured_and_must_not_be_is_named() {
-    let measured: [(&str, fn(&mut Figures)); 6] = [
+    let measured: [(&str, Spoil<Figures>); 6] = [
         ("I6", |figures| figures.stale.push("spoiled".to_owned())),
         ("I7", |figures| figures.doubles.push("spoiled".to_owned())),
         ("I9", |figures| figures.backwards.push("spoiled".to_owned())),
