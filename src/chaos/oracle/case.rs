@@ -15,7 +15,7 @@ pub(super) struct Case<'a> {
     /// X and O of each match, by what players were told and hold, else by the server.
     players: BTreeMap<&'a str, [&'a str; 2]>,
     /// Every chain, by keeper and match, played through once.
-    played: BTreeMap<(&'a str, &'a str), Played>,
+    played: BTreeMap<&'a str, BTreeMap<&'a str, Played>>,
 }
 
 /// What one check has found.
@@ -58,14 +58,16 @@ impl<'a> Case<'a> {
                 players.entry(match_id).or_insert(seats);
             }
         }
-        let files = finals.keepers.iter().flat_map(|(keeper, files)| files.matches.iter().map(move |of| (keeper, of)));
-        let played = files.map(|(keeper, (id, kept))| ((keeper.as_str(), id.as_str()), rules::play(kept))).collect();
+        let played = |(id, kept): (&'a String, &'a Kept)| (id.as_str(), rules::play(kept));
+        let files = finals.keepers.iter();
+        let played =
+            files.map(|(keeper, files)| (keeper.as_str(), files.matches.iter().map(played).collect())).collect();
         Self { history, finals, players, played }
     }
 
     /// The chain that a keeper holds of a match, played through.
     pub(super) fn played(&self, keeper: &str, match_id: &str) -> Option<&Played> {
-        self.played.get(&(keeper, match_id))
+        self.played.get(keeper)?.get(match_id)
     }
 
     /// What the evidence of a keeper says about a match.
