@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use super::acknowledged::missing;
 use super::case::{Ack, Case, Finding, SERVER};
-use super::rules;
 use crate::chaos::history::What;
 
 pub(super) fn check(case: &Case<'_>) -> Finding {
@@ -45,8 +44,8 @@ fn unsettled(case: &Case<'_>, match_id: &str) -> Option<String> {
         return None;
     }
     let verdict = case.kept(SERVER, match_id).and_then(|kept| kept.verdict.as_ref());
-    let decided = |(keeper, kept): &(&str, &_)| {
-        *keeper != SERVER && case.together(match_id, keeper, SERVER) && rules::verdict(kept).is_some()
+    let decided = |(keeper, _): &(&str, &_)| {
+        *keeper != SERVER && case.together(match_id, keeper, SERVER) && case.verdict(keeper, match_id).is_some()
     };
     let (keeper, _) = case.holders(match_id).into_iter().find(decided).filter(|_| verdict.is_none())?;
     Some(format!("match {match_id} was played on without the server, is decided at {keeper}, and was never settled"))

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::rules::{self, Played};
 use crate::chaos::finals::{Act, Finals, Kept, Verdict};
 use crate::chaos::history::{Record, Told, What, player_of};
 
@@ -13,6 +14,8 @@ pub(super) struct Case<'a> {
     pub(super) finals: &'a Finals,
     /// X and O of each match, by what players were told and hold, else by the server.
     players: BTreeMap<&'a str, [&'a str; 2]>,
+    /// Every chain, by keeper and match, played through once.
+    played: BTreeMap<&'a str, BTreeMap<&'a str, Played>>,
 }
 
 /// What one check has found.
@@ -55,7 +58,21 @@ impl<'a> Case<'a> {
                 players.entry(match_id).or_insert(seats);
             }
         }
-        Self { history, finals, players }
+        let played = |(id, kept): (&'a String, &'a Kept)| (id.as_str(), rules::play(kept));
+        let files = finals.keepers.iter();
+        let played =
+            files.map(|(keeper, files)| (keeper.as_str(), files.matches.iter().map(played).collect())).collect();
+        Self { history, finals, players, played }
+    }
+
+    /// The chain that a keeper holds of a match, played through.
+    pub(super) fn played(&self, keeper: &str, match_id: &str) -> Option<&Played> {
+        self.played.get(keeper)?.get(match_id)
+    }
+
+    /// What the evidence of a keeper says about a match.
+    pub(super) fn verdict(&self, keeper: &str, match_id: &str) -> Option<Verdict> {
+        rules::verdict(self.kept(keeper, match_id)?, self.played(keeper, match_id)?)
     }
 
     /// X and O.

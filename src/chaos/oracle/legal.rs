@@ -1,7 +1,6 @@
 //! I3: moves are legal, alternate and are chained; and what was shown is what is in the chain.
 
 use super::case::{Case, Finding};
-use super::rules::play;
 use crate::chaos::history::Told;
 
 pub(super) fn check(case: &Case<'_>) -> Finding {
@@ -9,7 +8,8 @@ pub(super) fn check(case: &Case<'_>) -> Finding {
     for (keeper, files) in case.finals.keepers.iter().filter(|(keeper, _)| case.is_honest(keeper)) {
         for (match_id, kept) in &files.matches {
             finding.exercised |= !kept.entries.is_empty();
-            finding.wrong.extend(play(kept).wrong.iter().map(|why| format!("match {match_id} at {keeper}: {why}")));
+            let wrong = case.played(keeper, match_id).map(|played| &played.wrong);
+            finding.wrong.extend(wrong.into_iter().flatten().map(|why| format!("match {match_id} at {keeper}: {why}")));
         }
     }
     for (_, record, told) in case.told() {
@@ -46,14 +46,15 @@ fn misdrawn(ply: u16, rows: &[String]) -> Option<String> {
     let [x, o] = [count('X'), count('O')];
     let ply = usize::from(ply);
     let fits = |plies: usize| (x, o) == (plies.div_ceil(2), plies / 2);
-    (!fits(ply) && !(ply > 0 && fits(ply - 1))).then(|| format!("{x} X and {o} O after {ply} plies"))
+    let possible = fits(ply) || (ply > 0 && fits(ply - 1));
+    (!possible).then(|| format!("{x} X and {o} O after {ply} plies"))
 }
 
 /// Whether the chain on the disk of who was shown it has another board. A disk that is lost, or holds no file of the
 /// match, cannot say.
 fn differs(case: &Case<'_>, device: &str, match_id: &str, ply: u16, rows: &[String]) -> Option<String> {
     let kept = case.kept(device, match_id).filter(|_| !case.is_lost(device))?;
-    match play(kept).boards.get(usize::from(ply)) {
+    match case.played(device, match_id)?.boards.get(usize::from(ply)) {
         Some(board) if board == rows => None,
         Some(board) => Some(format!("{rows:?} after {ply} plies; its chain has {board:?}")),
         None => Some(format!("{ply} plies, and its chain has {}", kept.entries.len())),

@@ -54,7 +54,7 @@ fn unfounded(case: &Case<'_>, standing: &BTreeMap<&str, &Scored>) -> Vec<String>
     let mut wrong = Vec::new();
     for match_id in case.matches() {
         for (keeper, kept) in case.holders(match_id) {
-            let said = rules::verdict(kept);
+            let said = case.verdict(keeper, match_id);
             let stale = keeper != SERVER && kept.fouls != [false; 2] && !case.together(match_id, SERVER, keeper);
             match &kept.verdict {
                 Some(verdict) if said.as_ref() != Some(verdict) && !stale => {

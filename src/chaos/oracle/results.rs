@@ -15,7 +15,7 @@ pub(super) fn check(case: &Case<'_>) -> Finding {
         wrong.extend(not_the_last(case, match_id, shown));
     }
     let settled = |id: &&str| case.holders(id).iter().any(|(_, kept)| kept.verdict.is_some());
-    Finding { exercised: results.keys().any(|id| settled(id)), wrong }
+    Finding { exercised: results.keys().any(settled), wrong }
 }
 
 /// A result on a screen.

@@ -47,12 +47,12 @@ pub(super) fn play(kept: &Kept) -> Played {
 }
 
 /// What the evidence of one keeper says: fouls first, then the board or giving up.
-pub(super) fn verdict(kept: &Kept) -> Option<Verdict> {
+pub(super) fn verdict(kept: &Kept, played: &Played) -> Option<Verdict> {
     match kept.fouls {
         [true, true] => Some(Verdict { why: "foul".to_owned(), winner: None, void: true }),
         [true, false] => Some(won("foul", 1)),
         [false, true] => Some(won("foul", 0)),
-        [false, false] => play(kept).decided,
+        [false, false] => played.decided.clone(),
     }
 }
 

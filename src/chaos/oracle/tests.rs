@@ -18,6 +18,9 @@ const M: &str = "m";
 /// X wins with the fifth move.
 const X_WINS: [(u16, u16); 5] = [(1, 1), (2, 1), (1, 2), (2, 2), (1, 3)];
 
+/// What makes one thing wrong.
+type Spoil<T> = fn(&mut T);
+
 /// A history as it is written.
 #[derive(Clone, Default)]
 struct World {

@@ -14,6 +14,35 @@ fn i6_a_process_that_ended_shows_nothing() {
 }
 
 #[test]
+fn i6_is_about_processes_that_begin_again_and_further_devices() {
+    assert!(!World::won().is_good().judged().exercised.contains("I6"));
+    let mut world = World::seated();
+    world.says("p0.2", What::Started).exercises(&["I6"]);
+}
+
+#[test]
+fn i8_a_door_without_an_account_stays_shut() {
+    let mut world = World::default();
+    world.finals.doors.insert("p0".to_owned(), Door { opens: vec![], shut: vec![secret("p0")] });
+    let call = Call::AddUser { user: "p0".to_owned(), password: secret("p0") };
+    let op = world.asks("p0", call);
+    world.says("p0", What::Unknown { op }).is_good();
+    assert!(!world.judged().exercised.contains("I8"), "nothing was acknowledged");
+    let login = Call::Login { user: "p0".to_owned(), password: secret("p0") };
+    world.refused("p0", login, "wrong-password").is_good();
+    assert!(!world.judged().exercised.contains("I8"), "nothing was acknowledged");
+    world.finals.doors.get_mut("p0").unwrap().opens.push("any".to_owned());
+    world.breaks("I8", "p0");
+}
+
+#[test]
+fn i8_one_of_the_passwords_that_are_shut_out_is_the_right_one() {
+    let mut world = World::seated();
+    world.finals.doors.insert("p0".to_owned(), Door { opens: vec![], shut: vec!["another".to_owned(), secret("p0")] });
+    world.breaks("I8", "p0");
+}
+
+#[test]
 fn i6_a_device_whose_seat_was_taken_moves_no_more() {
     let mut world = World::seated();
     world.finals.wiped.push("p0".to_owned());
@@ -26,7 +55,7 @@ fn i6_a_device_whose_seat_was_taken_moves_no_more() {
 
 #[test]
 fn what_was_measured_and_must_not_be_is_named() {
-    let measured: [(&str, fn(&mut Figures)); 6] = [
+    let measured: [(&str, Spoil<Figures>); 6] = [
         ("I6", |figures| figures.stale.push("spoiled".to_owned())),
         ("I7", |figures| figures.doubles.push("spoiled".to_owned())),
         ("I9", |figures| figures.backwards.push("spoiled".to_owned())),

@@ -140,3 +140,39 @@ fn what_the_server_did_after_the_copy_may_be_lost_if_it_says_so() {
     world.finals.figures.losses_named.push("state-rolled-back".to_owned());
     world.is_good();
 }
+
+#[test]
+fn two_liars_leave_a_match_that_is_void() {
+    let mut world = World::seated();
+    world.finals.liars = vec!["p0".to_owned(), "p1".to_owned()];
+    world.kept("server").fouls = [true, true];
+    world.settle(&Verdict { why: "foul".to_owned(), winner: None, void: true });
+    world.exercises(&["I4"]);
+    world.finals.ledger.board[0].losses = 1;
+    world.breaks("I4", "the server's board has");
+}
+
+#[test]
+fn what_a_run_did_not_contain_is_not_put_to_the_test() {
+    let lacks = |world: &World, invariant: &str| assert!(!world.is_good().judged().exercised.contains(invariant));
+    let mut world = World::seated();
+    lacks(&world, "I10");
+    lacks(&world, "I12");
+    lacks(&world, "I14");
+    lacks(&world, "I15");
+    lacks(&world, "I3");
+    lacks(&world, "I2");
+    lacks(&world, "linear");
+    world.finals.healed.at_ms = None;
+    lacks(&world, "L1");
+    lacks(&world, "L2");
+    world.finals.figures.dials_a_second_max.insert("p0".to_owned(), 0);
+    lacks(&world, "L3");
+    world.finals.doors.clear();
+    lacks(&world, "I8");
+    world.done("p0", Call::Logout { user: "p0".to_owned() }).exercises(&["I8"]);
+    world.kept("server").entries.push(entry(0, (1, 1)));
+    let op = world.asks("p0", send(0, (1, 1)));
+    world.says("p0", What::Unknown { op }).exercises(&["I3"]);
+    lacks(&world, "I2");
+}

@@ -79,13 +79,82 @@ fn i1_what_the_server_has_kept_survives_a_liar_and_the_own_disk() {
 fn i1_a_move_is_never_told_with_two_values() {
     let mut world = World::won();
     world.shown("p1", 2, (3, 3), "seen");
-    world.breaks("I1", "p1 was told that 3,3 of p0 at ply 2 is seen");
-    let mut world = World::won();
+    world.breaks("I1", ", and p1 was told that 3,3 of p0 at ply 2 is seen");
     world.finals.wiped.push("p1".to_owned());
-    world.shown("p1", 2, (3, 3), "seen");
-    world.breaks("I1", "p1 was told that 3,3 of p0 at ply 2 is seen");
+    world.breaks("I1", ", and p1 was told that 3,3 of p0 at ply 2 is seen");
+}
+
+#[test]
+fn i1_a_liar_says_anything_but_a_receipt_of_the_server_is_one() {
+    let mut world = World::seated();
     world.finals.liars.push("p0".to_owned());
-    assert!(!world.judged().violations.iter().any(|found| found.invariant == "I1"), "a liar says anything");
+    world.shown("p1", 0, (1, 1), "seen");
+    let seen_twice = |state: &str, lost: bool| {
+        let mut world = world.clone();
+        world.shown("p1", 0, (1, 1), "kept").shown("p1", 0, (3, 3), state);
+        world.finals.wiped.extend(lost.then(|| "p1".to_owned()));
+        world
+    };
+    seen_twice("seen", false).breaks("I1", ", and p1");
+    seen_twice("kept", true).breaks("I1", ", and p1");
+    let two = |world: World| world.judged().violations.iter().any(|found| found.why.contains(", and p1"));
+    assert!(!two(seen_twice("seen", true)), "the own disk is gone, and the liar has shown another");
+}
+
+/// Nobody reaches anybody: who has a move is known from what was told alone.
+fn all_apart() -> World {
+    let mut world = World::seated();
+    for [one, other] in [["p0", "p1"], ["p0", "server"], ["p1", "server"]] {
+        world.finals.apart.push([one.to_owned(), other.to_owned()]);
+    }
+    world
+}
+
+#[test]
+fn i1_who_made_a_move_has_it_and_who_gave_no_receipt_may_not() {
+    let kept_at = |who: &str, keepers: &[&str]| {
+        let mut world = all_apart();
+        keepers.iter().for_each(|keeper| world.kept(keeper).entries.push(entry(0, (1, 1))));
+        let op = world.asks("p0", send(0, (1, 1)));
+        world.says("p0", What::Unknown { op }).shown(who, 0, (1, 1), "kept");
+        world
+    };
+    kept_at("p0", &["server", "p0"]).is_good();
+    kept_at("p0", &["server"]).breaks("I1", "p0 has 0 entries");
+    kept_at("p0", &["p0"]).breaks("I1", "server has 0 entries");
+    kept_at("p1", &["server", "p0", "p1"]).is_good();
+    kept_at("p1", &["server", "p1"]).breaks("I1", "p0 has 0 entries");
+}
+
+#[test]
+fn i1_a_receipt_is_of_the_device_that_gave_it() {
+    let mut world = all_apart();
+    world.moves_at("p0", 0, (1, 1), &["p0"]);
+    world.breaks("I1", "p1 has 0 entries");
+    world.finals.wiped.push("p1".to_owned());
+    world.kept("p1.2");
+    world.finals.apart.push(["p1.2".to_owned(), "p0".to_owned()]);
+    world.finals.apart.push(["p1.2".to_owned(), "server".to_owned()]);
+    world.is_good();
+}
+
+#[test]
+fn i1_who_watches_at_another_device_holds_nothing() {
+    let mut world = World::seated();
+    world.finals.keepers.entry("p1.2".to_owned()).or_default();
+    world.shown("p1.2", 0, (1, 1), "seen");
+    world.finals.wiped = ["p0", "p1"].map(str::to_owned).to_vec();
+    world.is_good();
+}
+
+#[test]
+fn i1_a_conviction_that_a_keeper_has_not_heard_of_excuses_nobody() {
+    let mut world = World::seated();
+    world.finals.liars.push("p1".to_owned());
+    world.plays(1, 1).moves_at("p1", 1, (2, 1), &["p0"]);
+    world.breaks("I1", "server has 1 entries");
+    world.kept("server").fouls = [true, false];
+    world.breaks("I1", "server has 1 entries");
 }
 
 #[test]
@@ -129,6 +198,9 @@ fn i2_a_liars_fork_must_come_to_light_where_it_can() {
     world.kept("server").entries.push(entry(1, (2, 1)));
     world.kept("p0").entries.push(entry(1, (3, 3)));
     world.breaks("I2", "server and p0 differ");
+    world.kept("p0").fouls = [false, true];
+    world.breaks("I2", "server and p0 differ");
+    world.kept("p0").fouls = [false, false];
     world.finals.apart.push(["p0".to_owned(), "server".to_owned()]);
     world.is_good();
     world.finals.liars = vec!["p0".to_owned()];
@@ -139,7 +211,7 @@ fn i2_a_liars_fork_must_come_to_light_where_it_can() {
 
 #[test]
 fn i3_entries_are_legal_and_alternate() {
-    let spoil: [(&str, fn(&mut Kept)); 6] = [
+    let spoil: [(&str, Spoil<Kept>); 6] = [
         ("2,1 is taken", |kept| kept.entries[3].act = Act::Cell(2, 1)),
         ("4,1 is off the board", |kept| kept.entries[3].act = Act::Cell(4, 1)),
         ("is by X", |kept| kept.entries[3].seat = "X".to_owned()),
@@ -156,7 +228,7 @@ fn i3_entries_are_legal_and_alternate() {
 
 #[test]
 fn i3_entries_are_chained_also_over_further_grants() {
-    let spoil: [(&str, fn(&mut Kept)); 5] = [
+    let spoil: [(&str, Spoil<Kept>); 5] = [
         ("ply 0 follows nothing", |kept| kept.entries[0].prev = "nothing".to_owned()),
         ("ply 3 follows nothing", |kept| kept.entries[3].prev = "nothing".to_owned()),
         ("ply 3 follows 2:1,2, not second", |kept| {
@@ -223,6 +295,36 @@ fn i10_what_is_played_without_the_server_stays() {
 }
 
 #[test]
+fn i10_is_about_moves_that_are_seen_while_there_is_no_server() {
+    let exercised = |world: &World| world.judged().exercised.contains("I10");
+    let mut world = World::won();
+    world.says("server", killed()).says("server", What::Started);
+    assert!(!exercised(&world), "the server was there");
+    world.history[0].what = What::Unknown { op: 0 };
+    assert!(!exercised(&world), "nobody has said that it was not");
+    let mut world = World::seated();
+    world.plays(1, 1).says("server", killed());
+    world.shown("p0", 0, (1, 1), "kept");
+    assert!(!exercised(&world), "a receipt of the server that comes late");
+    let mut world = World::seated();
+    world.says("server", killed()).says("p0", What::Started).says("p1", killed());
+    world.plays(1, 1);
+    assert!(exercised(&world));
+}
+
+#[test]
+fn i10_only_what_is_decided_where_the_server_hears_of_it_must_be_settled() {
+    let mut world = World::seated();
+    world.says("server", killed()).plays(1, 1).is_good();
+    let mut world = World::seated();
+    world.plays_all(&X_WINS[..4]).says("server", killed()).moves_at("p0", 4, X_WINS[4], &["p0", "p1"]);
+    for who in ["p0", "p1"] {
+        world.finals.apart.push([who.to_owned(), "server".to_owned()]);
+    }
+    world.is_good();
+}
+
+#[test]
 fn i10_what_is_decided_without_the_server_is_settled_after() {
     let mut world = World::seated();
     world.plays_all(&X_WINS[..4]);
@@ -271,4 +373,63 @@ fn linear_a_move_that_is_made_twice_has_happened_twice() {
         world.kept(keeper).entries.push(entry(0, (1, 1)));
     }
     world.breaks("linear", "no order");
+}
+
+#[test]
+fn linear_a_call_explains_its_own_move_alone() {
+    let calls = [
+        ("p0", send(0, (2, 2))),
+        ("p0", send(2, (1, 1))),
+        ("p1", send(0, (1, 1))),
+        ("p0", Call::End { match_id: M.to_owned() }),
+        ("p0", Call::Send { match_id: "other".to_owned(), ply: 0, row: 1, col: 1 }),
+    ];
+    for (who, call) in calls {
+        let mut world = World::seated();
+        let op = world.asks(who, call);
+        world.says(who, What::Unknown { op });
+        world.kept("server").entries.push(entry(0, (1, 1)));
+        world.breaks("linear", "was never asked for");
+    }
+}
+
+#[test]
+fn linear_giving_up_waits_for_the_own_turn_which_may_never_come() {
+    let end = || Call::End { match_id: M.to_owned() };
+    let mut world = World::won();
+    world.done("p1", end()).is_good();
+    let resigns = Entry { act: Act::Resign, ..entry(0, (0, 0)) };
+    let given_up = |asked: &dyn Fn(&mut World)| {
+        let mut world = World::seated();
+        asked(&mut world);
+        world.kept("p0").entries.push(resigns.clone());
+        world
+    };
+    let asked = given_up(&|world| {
+        world.asks("p0", end());
+    });
+    asked.is_good();
+    let refused = given_up(&|world| {
+        world.refused("p0", end(), "game-over");
+    });
+    refused.breaks("linear", "was never asked for");
+    let elsewhere = given_up(&|world| {
+        world.done("p0", Call::End { match_id: "other".to_owned() });
+    });
+    elsewhere.breaks("linear", "was never asked for");
+}
+
+#[test]
+fn linear_beside_a_liar_the_honest_players_own_chain_counts() {
+    let mut world = World::seated();
+    world.finals.liars.push("p1".to_owned());
+    world.plays(1, 1);
+    world.kept("server").entries.push(entry(1, (2, 1)));
+    world.kept("server").entries.push(entry(2, (3, 3)));
+    world.is_good();
+    world.finals.liars.clear();
+    world.breaks("linear", "was never asked for");
+    let mut world = World::seated();
+    world.kept("server").entries.push(entry(0, (1, 1)));
+    world.breaks("linear", "was never asked for");
 }

@@ -37,7 +37,7 @@ fn i4_a_correction_takes_the_place_of_the_verdict() {
 
 #[test]
 fn i4_the_board_is_the_sum_of_the_verdicts() {
-    let spoil: [fn(&mut Points); 4] =
+    let spoil: [Spoil<Points>; 4] =
         [|row| row.points += 2, |row| row.wins += 1, |row| row.draws += 1, |row| row.losses += 1];
     for spoil in spoil {
         let mut world = World::won();
@@ -112,10 +112,31 @@ fn i4_points_told_before_everything_was_settled_are_not_the_last() {
     let mut world = World::seated();
     let none = |name: &str| Points { name: name.to_owned(), ..Points::default() };
     world.plays_all(&X_WINS);
-    world.finals.ledger.board = vec![none("p0"), none("p1")];
-    world.leaders("p0");
-    world.settle(&by_board("X"));
-    let asked = world.history.len() - 3;
-    world.history.truncate(asked);
+    let (won, rows) = (by_board("X"), vec![none("p0"), none("p1")]);
+    let ask = || Call::Ask { word: "leaders".to_owned() };
+    world.result("p0", &won, false);
+    world.asks("p0", ask());
+    world.result("p1", &won, false).tells("p0", Told::Leaders { rows: rows.clone() });
+    world.asks("p0", ask());
+    world.settle(&won);
+    world.history.truncate(world.history.len() - 3);
+    world.tells("p0", Told::Leaders { rows: rows.clone() });
     world.is_good();
+    world.asks("p0", ask());
+    world.result("p1", &won, true).tells("p0", Told::Leaders { rows });
+    world.breaks("I4", "what p0 was told at last");
+}
+
+#[test]
+fn i4_points_are_told_at_last_when_all_matches_are_settled() {
+    let mut world = World::won();
+    let mut other = world.finals.ledger.verdicts[0].clone();
+    other.match_id = "other".to_owned();
+    world.finals.ledger.verdicts.push(other);
+    let kept = world.kept("server").clone();
+    world.finals.keepers.get_mut("server").unwrap().matches.insert("other".to_owned(), kept);
+    (world.finals.ledger.board[0].points, world.finals.ledger.board[0].wins) = (4, 2);
+    world.finals.ledger.board[1].losses = 2;
+    let told = |found: &crate::chaos::oracle::Violation| found.why.contains("was told at last");
+    assert!(!world.judged().violations.iter().any(told), "nobody was told of the other match");
 }

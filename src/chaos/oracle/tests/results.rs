@@ -40,6 +40,9 @@ fn i5_the_last_result_is_the_servers_verdict() {
     world.finals.liars.push("p1".to_owned());
     world.result("p0", &foul("X"), true);
     world.breaks("I5", "at last");
+    world.finals.apart.push(["p0".to_owned(), "server".to_owned()]);
+    world.finals.apart.push(["p0".to_owned(), "p1".to_owned()]);
+    world.is_good();
     let mut world = World::won();
     (world.kept("server").verdict, world.kept("p0").verdict) = (None, None);
     world.breaks("I5", "the server's verdict is None");
@@ -73,4 +76,43 @@ fn i15_a_liar_does_not_take_an_honest_player_along() {
     world.exercises(&["I15"]);
     world.settle(&Verdict { why: "foul".to_owned(), winner: None, void: true });
     world.breaks("I15", "void: true");
+}
+
+/// The server has convicted p1 of a foul; p0 has not heard of it.
+fn convicted_elsewhere() -> World {
+    let mut world = World::won();
+    world.finals.liars.push("p1".to_owned());
+    world.kept("server").fouls = [false, true];
+    world.kept("server").verdict = Some(foul("X"));
+    world.score(&foul("X"));
+    world.finals.apart.push(["p0".to_owned(), "server".to_owned()]);
+    world
+}
+
+#[test]
+fn i5_a_correction_need_not_be_where_nobody_can_tell_of_it() {
+    let mut world = convicted_elsewhere();
+    world.is_good();
+    world.finals.apart.clear();
+    world.breaks("I5", "server has the verdict");
+    world.breaks("I5", "p0 was shown");
+    let mut world = convicted_elsewhere();
+    world.finals.liars.clear();
+    world.breaks("I5", "server has the verdict");
+}
+
+#[test]
+fn i5_a_disk_that_is_lost_shows_what_it_knew() {
+    let mut world = convicted_elsewhere();
+    world.finals.apart.clear();
+    world.finals.wiped.push("p0".to_owned());
+    world.is_good();
+}
+
+#[test]
+fn i5_devices_of_one_player_need_not_hear_of_a_foul_at_once() {
+    let mut world = World::won();
+    world.finals.liars.push("p1".to_owned());
+    world.result("p0.2", &foul("X"), false).result("p0", &by_board("X"), true);
+    assert!(!world.judged().violations.iter().any(|found| found.why.contains("p0 was shown")));
 }

@@ -22,6 +22,8 @@ fn i9_an_outage_is_as_long_as_it_was() {
         world
     };
     told(1000).is_good();
+    told(901).is_good();
+    told(900).breaks("I9", "tells an outage of 900 ms");
     told(850).breaks("I9", "tells an outage of 850 ms");
     told(1600).breaks("I9", "tells an outage of 1600 ms");
     let mut drifting = told(1000);
@@ -67,6 +69,44 @@ fn i12_each_outage_is_in_the_log_with_its_cause() {
     world.finals.figures.outages = all;
     world.outage("p0", 50).finals.figures.outages[0].attempts = None;
     world.breaks("I12", "without all that belongs to it");
+}
+
+#[test]
+fn i12_every_outage_of_a_device_is_logged_and_its_last_may_go_on() {
+    let mut world = World::seated();
+    world.outage("p0", 90).outage("p0", 70).outage("p1", 60).is_good();
+    let going_on = Outage { who: "p0".to_owned(), cause: "reset".to_owned(), attempts: None, length_ms: None };
+    world.finals.figures.outages.push(going_on.clone());
+    let done = Outage { who: "p1".to_owned(), attempts: Some(2), length_ms: Some(5), ..going_on.clone() };
+    world.finals.figures.outages.push(done.clone());
+    world.is_good();
+    world.finals.figures.outages.push(Outage { who: "p0".to_owned(), ..done });
+    world.breaks("I12", "without all that belongs to it");
+    world.finals.figures.outages.truncate(3);
+    world.finals.figures.outages[0].length_ms = None;
+    world.breaks("I12", "without all that belongs to it");
+    world.finals.figures.outages[0].length_ms = Some(90);
+    world.finals.figures.outages[1].attempts = Some(9);
+    world.breaks("I12", "no outage of 70 ms and 1 dials");
+}
+
+#[test]
+fn i12_a_link_that_stays_live_has_no_outage() {
+    let mut world = World::seated();
+    world.tells("p0", link("live", None, None)).is_good();
+    assert!(!world.judged().exercised.contains("I12"));
+}
+
+#[test]
+fn i9_is_put_to_the_test_by_an_outage_and_by_a_verdict() {
+    let mut world = World::default();
+    world.says("p0", What::Started).link("p0", 20).exercises(&["I9"]);
+    let mut world = World::won();
+    world.history.retain(|record| !matches!(record.what, What::Told { told: Told::Link { .. } }));
+    world.exercises(&["I9"]);
+    let at_once = world.history[0].at_ms;
+    world.history.iter_mut().for_each(|record| record.at_ms = at_once);
+    world.is_good();
 }
 
 #[test]
