@@ -113,6 +113,9 @@ pub const HEALTHY_AFTER: Duration = Duration::from_secs(10);
 pub const DIAL_MAX: Duration = Duration::from_secs(5);
 /// Dials side by side.
 pub const DIALS_MAX: usize = 3;
+/// With so many under way, the newest gives way to another after this, if nothing has answered it: what was sent while
+/// the network was down does not come.
+pub const DIAL_FRESH: Duration = Duration::from_millis(250);
 /// A dial that has reached a listening socket keeps the next one back for this long: the listener may be held open
 /// for a server that is just starting.
 pub const DIAL_REACHED_WAIT: Duration = Duration::from_secs(1);

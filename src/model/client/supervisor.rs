@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::model::backoff::Backoff;
 use crate::model::limits::{
-    DIAL_MAX, DIAL_REACHED_WAIT, DIALS_MAX, HEALTHY_AFTER, RETRY_CAP_IDLE, RETRY_CAP_URGENT, RETRY_IDLE_AFTER,
+    DIAL_FRESH, DIAL_MAX, DIAL_REACHED_WAIT, DIALS_MAX, HEALTHY_AFTER, RETRY_CAP_IDLE, RETRY_CAP_URGENT, RETRY_IDLE_AFTER,
     TELL_AFTER,
 };
 use crate::model::time::Now;
@@ -41,7 +41,10 @@ pub struct DialId(pub u64);
 #[derive(Clone, Copy, Debug)]
 struct Dial {
     id: DialId,
+    since: Now,
     ends: Now,
+    /// Whether something listens there.
+    reached: bool,
 }
 
 /// Where the link is.
@@ -152,7 +155,8 @@ impl Supervisor {
     /// A dial has reached something that listens. It may be held open for a server that is just starting, so the next
     /// dial beside it waits.
     pub fn reached(&mut self, now: Now, dial: DialId) {
-        if self.knows(dial) {
+        if let Some(dial) = self.dials.iter_mut().find(|known| known.id == dial) {
+            dial.reached = true;
             self.next_at = self.next_at.max(now + DIAL_REACHED_WAIT);
         }
     }
@@ -256,17 +260,28 @@ impl Supervisor {
 
     fn dial(&mut self, now: Now) {
         self.wait(now, Duration::ZERO);
-        if self.dials.len() >= DIALS_MAX {
+        if self.dials.len() >= DIALS_MAX && !self.replace_newest(now) {
             return;
         }
         let id = DialId(self.next_dial);
         self.next_dial += 1;
-        self.dials.push(Dial { id, ends: now + DIAL_MAX });
+        self.dials.push(Dial { id, since: now, ends: now + DIAL_MAX, reached: false });
         if let Some(outage) = &mut self.outage {
             outage.attempts = outage.attempts.saturating_add(1);
         }
         self.effects.push_back(Effect::Dial(id));
         self.change(Link::Dialing);
+    }
+
+    /// Gives up the newest dial for a fresh one, unless it was reached or is fresh itself. What is sent into a network
+    /// that is down may be lost for good, so a network that comes back must see a dial soon; the older dials keep their
+    /// time, for one that is slow.
+    fn replace_newest(&mut self, now: Now) -> bool {
+        let Some(newest) = self.dials.pop_if(|dial| !dial.reached && dial.since + DIAL_FRESH <= now) else {
+            return false;
+        };
+        self.effects.push_back(Effect::Abandon(newest.id));
+        true
     }
 
     /// Draws the moment of the next dial.
@@ -365,6 +380,32 @@ mod tests {
         }
         assert_eq!(most, DIALS_MAX);
         assert!(ended >= 9, "each dial ends after five seconds: {ended} of {begun}");
+    }
+
+    #[test]
+    fn a_network_that_swallows_dials_sees_a_fresh_one_soon_after_it_is_back() {
+        for seed in 0..300 {
+            let mut supervisor = live_since_long(seed);
+            supervisor.set_urgent(Now(100_000), true);
+            supervisor.lost(Now(100_000), Duration::ZERO);
+            let (mut now, mut last, mut widest) = (Now(100_000), Now(100_000), 0);
+            let (mut begun, mut longest) = (std::collections::BTreeMap::new(), Duration::ZERO);
+            while now < Now(130_000) {
+                supervisor.handle_timeout(now);
+                while let Some(effect) = supervisor.poll_effect() {
+                    if let Effect::Dial(dial) = effect {
+                        begun.insert(dial.0, now);
+                        widest = widest.max(now.0 - last.0);
+                        last = now;
+                    } else if let Effect::Abandon(dial) = effect {
+                        longest = longest.max(now.since(begun[&dial.0]));
+                    }
+                }
+                now = supervisor.poll_timeout();
+            }
+            assert!(widest <= 750, "seed {seed}: no dial for {widest} ms");
+            assert_eq!(longest, DIAL_MAX, "seed {seed}: some have all their time, for a slow network");
+        }
     }
 
     #[test]
