@@ -28,7 +28,8 @@ fn main() {
     let mut bad = 0;
     for seed in first..first + count {
         let mode = if word("--upgrade").is_some() { Mode::Upgrade } else { Mode::Safety };
-        let plan = Plan { mode, ..plan(seed, players, kind) };
+        let disk = if word("--other-disk").is_some() { DiskModel::Turmoil } else { DiskModel::Faulty };
+        let plan = Plan { mode, disk, ..plan(seed, players, kind) };
         let outcome: Outcome = std::thread::spawn(move || full::run(&plan, trace)).join().unwrap();
         outcome.trace.iter().for_each(|line| println!("{line}"));
         for violation in &outcome.violations {
@@ -101,7 +102,7 @@ fn kind(random: &mut Seeded, players: u8) -> Kind {
     let other = if one == other { if one == Host::Server { Host::Player(0) } else { Host::Server } } else { other };
     let (host, player) = (one, random.up_to(usize::from(players) - 1) as u8);
     let after = 1 + random.up_to(60) as u32;
-    match random.up_to(33) {
+    match random.up_to(34) {
         0 => Kind::Kill { host },
         1 => Kind::PowerCut { host },
         2 => Kind::Silence { host },
@@ -135,6 +136,7 @@ fn kind(random: &mut Seeded, players: u8) -> Kind {
         30 => Kind::NewAddress { player },
         31 => Kind::Liar { player, lie: sim::plan::Lie::Equivocate },
         32 => Kind::Liar { player, lie: sim::plan::Lie::Replay },
+        33 => Kind::Liar { player, lie: sim::plan::Lie::Withhold },
         _ => Kind::Liar { player, lie: sim::plan::Lie::Forge },
     }
 }
