@@ -30,7 +30,13 @@ fn main() {
         let mode = if word("--upgrade").is_some() { Mode::Upgrade } else { Mode::Safety };
         let disk = if word("--other-disk").is_some() { DiskModel::Turmoil } else { DiskModel::Faulty };
         let plan = Plan { mode, disk, ..plan(seed, players, kind) };
-        let outcome: Outcome = std::thread::spawn(move || full::run(&plan, trace)).join().unwrap();
+        let run = |plan: Plan| std::thread::spawn(move || full::run(&plan, trace));
+        let again = word("--check").is_some().then(|| run(plan.clone()));
+        let outcome: Outcome = run(plan).join().unwrap();
+        if again.is_some_and(|again| again.join().unwrap().hash != outcome.hash) {
+            println!("seed {seed}: NOT THE SAME TWICE");
+            bad += 1;
+        }
         outcome.trace.iter().for_each(|line| println!("{line}"));
         for violation in &outcome.violations {
             println!("seed {seed}: {}: {}", violation.invariant, violation.why);

@@ -421,7 +421,7 @@ impl World {
             }
             Death::PowerCut | Death::Silent | Death::Wiped => {}
         }
-        self.sim.as_mut().expect("it is not over").crash(name.as_str());
+        self.take_process(&name);
         if matches!(death, Death::PowerCut | Death::Silent | Death::Wiped) {
             disk.crash(seed);
         }
@@ -437,6 +437,12 @@ impl World {
             },
         );
         true
+    }
+
+    fn take_process(&mut self, name: &str) {
+        self.wires.lock().begin_death();
+        self.sim.as_mut().expect("it is not over").crash(name);
+        self.wires.lock().end_death();
     }
 
     /// Starts a process on the disk that is there; nothing if there is one, or if it is gone for good.
@@ -484,7 +490,7 @@ impl World {
         let (name, id) = (machine.name.clone(), machine.id);
         machine.disk.kill();
         self.wires.lock().machines[id].frozen = false;
-        self.sim.as_mut().expect("it is not over").crash(name.as_str());
+        self.take_process(&name);
         self.gone(host, End::Failed);
         self.look_after(host);
     }
