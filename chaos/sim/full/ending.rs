@@ -166,6 +166,9 @@ impl World {
         for host in self.hosts() {
             self.crash(host, super::faults::Death::Killed);
         }
+        if self.other {
+            self.copy_files_out();
+        }
         self.wires.lock().tick(now * 1000, true);
         drop(self.sim.take());
         let liars = self.players.iter().filter(|player| player.lies).map(|player| player.human.name.clone()).collect();
@@ -183,6 +186,16 @@ impl World {
             *self.coverage().exercised.entry(invariant).or_default() += 1;
         }
         self.figure()
+    }
+
+    /// Lets the server's machine copy its files to where they can be read.
+    fn copy_files_out(&mut self) {
+        self.server_desk.borrow().copies.set(true);
+        let sim = self.sim.as_mut().expect("it is not over");
+        sim.bounce(self.server.name.as_str());
+        if let Err(error) = sim.step() {
+            self.violation("files", format!("server: {error}"));
+        }
     }
 
     fn hosts(&self) -> Vec<Host> {

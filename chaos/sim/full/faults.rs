@@ -138,6 +138,9 @@ impl World {
     /// What has to be done to mend it; `None` if there was nothing to break.
     fn break_it(&mut self, id: u64, fault: Fault) -> Option<Vec<Undo>> {
         let until = self.now_ms().saturating_add(fault.for_ms);
+        if self.other && fault.kind.is_about_a_disk() && fault.kind.host().is_none_or(|host| host == Host::Server) {
+            return None;
+        }
         match fault.kind {
             Kind::Kill { host } => self.crash(host, Death::Killed).then(|| vec![Undo::Start(host)]),
             Kind::PowerCut { host } => self.crash(host, Death::PowerCut).then(|| vec![Undo::Start(host)]),
@@ -418,7 +421,7 @@ impl World {
             }
             Death::PowerCut | Death::Silent | Death::Wiped => {}
         }
-        self.sim.as_mut().expect("it is not over").crash(name.as_str());
+        self.take_process(&name);
         if matches!(death, Death::PowerCut | Death::Silent | Death::Wiped) {
             disk.crash(seed);
         }
@@ -434,6 +437,12 @@ impl World {
             },
         );
         true
+    }
+
+    fn take_process(&mut self, name: &str) {
+        self.wires.lock().begin_death();
+        self.sim.as_mut().expect("it is not over").crash(name);
+        self.wires.lock().end_death();
     }
 
     /// Starts a process on the disk that is there; nothing if there is one, or if it is gone for good.
@@ -481,7 +490,7 @@ impl World {
         let (name, id) = (machine.name.clone(), machine.id);
         machine.disk.kill();
         self.wires.lock().machines[id].frozen = false;
-        self.sim.as_mut().expect("it is not over").crash(name.as_str());
+        self.take_process(&name);
         self.gone(host, End::Failed);
         self.look_after(host);
     }
@@ -505,6 +514,19 @@ impl World {
 }
 
 impl Kind {
+    /// Whether it needs a disk that can be broken at will.
+    const fn is_about_a_disk(&self) -> bool {
+        matches!(
+            self,
+            Self::AtDisk { .. }
+                | Self::DiskError { .. }
+                | Self::DiskFull { .. }
+                | Self::Rot { .. }
+                | Self::TwiceDown { .. }
+                | Self::WipeServer
+        )
+    }
+
     /// The machine that it is about, if it is one.
     pub(super) const fn host(&self) -> Option<Host> {
         match self {

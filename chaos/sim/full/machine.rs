@@ -1,7 +1,7 @@
 //! Machines: what stays of one when its process is gone, and the real process that runs on it.
 
-use std::cell::RefCell;
-use std::path::PathBuf;
+use std::cell::{Cell, RefCell};
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -22,6 +22,7 @@ use tokio::sync::Notify;
 use turmoil::Sim;
 
 use super::net::{SERVER_NAME, SimNet};
+use super::other_disk::copy_out;
 use super::seams::{MachineClock, Pace, SeededEntropy, SimCerts, hasher};
 use super::wires::{MachineId, Wires};
 
@@ -47,6 +48,8 @@ pub(super) struct ServerDesk {
     pub(super) report: Option<Report>,
     pub(super) ended: Option<Result<(), ServerError>>,
     pub(super) stop: Rc<Notify>,
+    /// Instead of serving, the process copies its files to the disk that can be looked at from outside.
+    pub(super) copies: Rc<Cell<bool>>,
 }
 
 /// What a client's process and the driver tell each other.
@@ -118,6 +121,7 @@ pub(super) fn host_server(sim: &mut Sim<'_>, machine: &Machine, common: &Common)
     let (net, disk, clock, pace) =
         (machine.net(), Rc::clone(&machine.seen_as), machine.clock.clone(), machine.pace.clone());
     let (starts, common, at) = (Rc::clone(&machine.starts), common.clone(), Rc::clone(&desk));
+    let outside = machine.disk.clone();
     sim.host(machine.name.as_str(), move || {
         *starts.borrow_mut() += 1;
         let seams = server::Seams {
@@ -134,8 +138,16 @@ pub(super) fn host_server(sim: &mut Sim<'_>, machine: &Machine, common: &Common)
         let sizes = Sizes { segment_bytes: common.segment_bytes, reserve_bytes: RESERVE_BYTES };
         let config =
             server::Config { state: SERVER_STATE.into(), points: Points::default(), names: Names::default(), sizes };
-        *at.borrow_mut() = ServerDesk::default();
-        serve(config, seams, Rc::clone(&at))
+        let copies = Rc::clone(&at.borrow().copies);
+        *at.borrow_mut() = ServerDesk { copies: Rc::clone(&copies), ..ServerDesk::default() };
+        let (at, outside) = (Rc::clone(&at), outside.clone());
+        async move {
+            if copies.get() {
+                copy_out(Path::new(SERVER_STATE), &outside)?;
+                return std::future::pending().await;
+            }
+            serve(config, seams, at).await
+        }
     });
     desk
 }

@@ -20,6 +20,7 @@ mod log;
 mod losses;
 mod machine;
 mod net;
+mod other_disk;
 mod seams;
 mod wires;
 mod world;

@@ -35,6 +35,8 @@ pub(super) struct Fabric {
     tick_us: u64,
     /// Nobody's turn: the driver acts.
     outside: bool,
+    /// While a process dies: the ends it lets go of.
+    dying: Option<Vec<(u64, usize)>>,
     /// Of everything that was sent.
     pub(super) hash: u64,
     pub(super) met: Met,
@@ -159,6 +161,7 @@ impl Wires {
             loss: 0,
             tick_us: 0,
             outside: true,
+            dying: None,
             hash: 0xcbf2_9ce4_8422_2325,
             met: Met::default(),
         })))
@@ -387,8 +390,25 @@ impl Fabric {
         }
     }
 
+    /// A process dies.
+    pub(super) fn begin_death(&mut self) {
+        self.dying = Some(Vec::new());
+    }
+
+    /// It is dead. A runtime drops its tasks in an order that hangs on how many there were before in this program, so
+    /// what they let go of is put in order here.
+    pub(super) fn end_death(&mut self) {
+        let mut ends = self.dying.take().unwrap_or_default();
+        ends.sort_unstable();
+        ends.into_iter().for_each(|(id, side)| self.close(id, side));
+    }
+
     /// A process has let go of its end.
     pub(super) fn close(&mut self, id: u64, side: usize) {
+        if let Some(ends) = &mut self.dying {
+            ends.push((id, side));
+            return;
+        }
         let now = self.now_us();
         let Some(conn) = self.conns.get_mut(&id) else { return };
         let end = &mut conn.ends[side];

@@ -22,13 +22,14 @@ use super::faults::{Active, Todo};
 use super::log::{Line, Log};
 use super::losses::Losses;
 use super::machine::{ClientDesk, Common, Machine, ServerDesk, host_client, host_server};
+use super::other_disk::OtherDisk;
 use super::seams::{SeededEntropy, SimCerts};
 use super::wires::Wires;
 use super::{EPOCH_MS, TICK_MS, golden};
 use crate::sim::human::{Human, Phase, Ways};
 use crate::sim::interposer::Inside;
 use crate::sim::outcome::{Coverage, Outcome};
-use crate::sim::plan::{Host, Mode, Plan};
+use crate::sim::plan::{DiskModel, Host, Mode, Plan};
 
 /// Everything of one world.
 pub(super) struct World {
@@ -55,6 +56,8 @@ pub(super) struct World {
     pub(super) copy: Option<FaultyDisk>,
     /// Errors in the log that a fault explains.
     pub(super) disk_troubled: bool,
+    /// The server's disk is the simulator's, which can neither be copied nor broken at will.
+    pub(super) other: bool,
     pub(super) ended_ms: u64,
     trace: bool,
     told: usize,
@@ -117,6 +120,10 @@ impl World {
         };
         let server =
             Machine::new("server".to_owned(), &wires, 1, if upgrade { golden::disk() } else { FaultyDisk::new() });
+        let other = plan.disk == DiskModel::Turmoil && !upgrade;
+        if other {
+            *server.seen_as.borrow_mut() = Arc::new(OtherDisk::default());
+        }
         let server_desk = host_server(&mut sim, &server, &common);
         let mut world = Self {
             plan: plan.clone(),
@@ -138,6 +145,7 @@ impl World {
             healed: None,
             copy: None,
             disk_troubled: false,
+            other,
             ended_ms: 0,
             trace,
             told: 0,
@@ -353,7 +361,7 @@ impl World {
                 let _ = handle.commands.try_send(Order::Typed(typed));
             }
         }
-        if self.copy.is_none() && self.statuses().all(|status| status.user.is_some()) {
+        if self.copy.is_none() && !self.other && self.statuses().all(|status| status.user.is_some()) {
             self.take_copy();
         }
     }
