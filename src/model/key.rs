@@ -1,5 +1,8 @@
 //! Keys, signatures and hashes. All are Ed25519 and SHA-256; verification is strict.
 
+#[doc(hidden)]
+pub mod memo;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -60,7 +63,8 @@ impl SecretKey {
     /// Signs bytes. The same key and bytes always give the same signature.
     #[must_use]
     pub fn sign(&self, bytes: &[u8]) -> Signature {
-        Signature(self.0.sign(bytes).to_bytes())
+        let key = PublicKey(self.0.verifying_key().to_bytes());
+        memo::sign(&key, bytes, || Signature(self.0.sign(bytes).to_bytes()))
     }
 }
 
@@ -74,8 +78,10 @@ impl PublicKey {
     /// Whether `signature` is this key's over `bytes`. Weak keys and signatures in a second form never are.
     #[must_use]
     pub fn verifies(&self, bytes: &[u8], signature: &Signature) -> bool {
-        VerifyingKey::from_bytes(&self.0)
-            .is_ok_and(|key| key.verify_strict(bytes, &ed25519_dalek::Signature::from_bytes(&signature.0)).is_ok())
+        memo::verify(self, bytes, signature, || {
+            VerifyingKey::from_bytes(&self.0)
+                .is_ok_and(|key| key.verify_strict(bytes, &ed25519_dalek::Signature::from_bytes(&signature.0)).is_ok())
+        })
     }
 }
 

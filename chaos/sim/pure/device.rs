@@ -374,8 +374,9 @@ impl World<'_> {
         let conn = self.net.dial(at, from, to, SERVER_PORT);
         if let Some(process) = &mut device.process {
             process.dials.insert(dial, conn);
-            let most = self.figures_of_dials.entry(device.who.clone()).or_default();
-            *most = (*most).max(process.dials.len() as u64);
+            let at_once = u32::try_from(process.dials.len()).unwrap_or(u32::MAX);
+            let most = self.figures.dials_at_once_max.entry(device.who.clone()).or_default();
+            *most = at_once.max(*most);
         }
     }
 

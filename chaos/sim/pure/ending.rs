@@ -20,8 +20,6 @@ use super::server::STATE;
 use super::world::World;
 use crate::sim::finals::{player_keeper, secrets_in, server_keeper};
 
-/// Dials of one client side by side.
-const DIALS_MAX: u64 = 3;
 /// Connections between two players at once.
 const LINES_MAX: u64 = 4;
 /// What a short world may write, generously.
@@ -31,12 +29,13 @@ const DEVICE_BYTES_MAX: u64 = 512 * 1024;
 impl World<'_> {
     /// Stops everything, reads what is left and has it judged.
     pub(super) fn judge(&mut self) {
+        let apart = self.apart();
         self.stop_all();
         for number in 0..=self.devices.len() {
             let operations = self.machine(number).disk.operations();
             self.hash_more(number as u64, operations);
         }
-        let finals = self.finals();
+        let finals = Finals { apart, ..self.finals() };
         let verdicts = oracle::judge(&self.history, &finals);
         for violation in verdicts.violations {
             self.violate(&violation.invariant, violation.why);
@@ -79,6 +78,21 @@ impl World<'_> {
         finals
     }
 
+    /// Who could not reach whom in the end.
+    fn apart(&self) -> Vec<[String; 2]> {
+        let mut apart = Vec::new();
+        for one in 0..=self.devices.len() {
+            for other in one + 1..=self.devices.len() {
+                let ends = [self.machine_of(one), self.machine_of(other)];
+                let cut = self.net.is_cut(ends[0].host, ends[1].host) || self.net.is_cut(ends[1].host, ends[0].host);
+                if cut || !ends.iter().all(|machine| machine.runs()) {
+                    apart.push([self.name_of(one), self.name_of(other)]);
+                }
+            }
+        }
+        apart
+    }
+
     fn measure(&mut self, finals: &mut Finals) {
         let figures = &mut finals.figures;
         let bytes = self.server.machine.disk.used();
@@ -87,9 +101,6 @@ impl World<'_> {
         for device in &self.devices {
             figures.dials_a_second_max.insert(device.who.clone(), device.shown.dials_max());
             figures.sizes.push((format!("files of {}", device.who), device.machine.disk.used(), DEVICE_BYTES_MAX));
-        }
-        for (who, most) in &self.figures_of_dials {
-            figures.sizes.push((format!("dials of {who}"), *most, DIALS_MAX));
         }
         let secrets: Vec<String> = self.humans.iter().flat_map(|human| human.passwords().0.to_vec()).collect();
         figures.leaks.extend(secrets_in(&self.server.machine.files(), &[Path::new(STATE)], &secrets));

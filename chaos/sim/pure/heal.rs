@@ -8,6 +8,9 @@ use crate::sim::plan::Host;
 /// How long a world may take to be well again.
 pub(super) const HEALED_MAX_MS: u64 = 20_000;
 
+/// What was said last has arrived after this.
+const QUIET_MS: u64 = 600;
+
 impl World<'_> {
     /// Everything but what is for good is over.
     pub(super) fn heal(&mut self) {
@@ -74,7 +77,11 @@ impl World<'_> {
         let open: Vec<String> =
             self.healed.settled_ms.iter().filter(|(_, at)| at.is_none()).map(|(of, _)| of.clone()).collect();
         for of in open {
-            if self.players_of(&of).into_iter().all(|number| self.devices[number].shown.has(&of)) {
+            let players = self.players_of(&of);
+            let decided = players.iter().any(|number| self.devices[*number].shown.decided.contains(&of));
+            let shown = |number: &usize| &self.devices[*number].shown;
+            let over = |number: &usize| shown(number).recorded.contains(&of);
+            if players.iter().all(|number| over(number) || !decided && shown(number).has(&of)) {
                 self.healed.settled_ms.insert(of, Some(since));
             }
         }
@@ -88,13 +95,21 @@ impl World<'_> {
         live && conn.is_some_and(|conn| self.net.conns[conn].ends.iter().all(|end| end.open))
     }
 
-    /// Whether nothing is left to do.
-    pub(super) fn is_over(&self) -> bool {
-        if !self.is_healed {
+    /// Whether nothing is left to do, and what was said last has had time to arrive.
+    pub(super) fn is_over(&mut self) -> bool {
+        if !self.is_healed || !self.is_well() {
+            self.well_since = None;
             return false;
         }
+        self.now >= *self.well_since.get_or_insert(self.now) + QUIET_MS
+    }
+
+    fn is_well(&self) -> bool {
         let well = self.healed.live_ms.values().chain(self.healed.settled_ms.values()).all(Option::is_some);
-        well && (0..self.humans.len()).all(|human| self.humans[human].is_done() || !self.is_covered(self.seats[human]))
+        // A match that came about in the last moment is played to its end as well.
+        let sits = |human: usize| self.devices[self.seats[human]].shown.seat.is_some();
+        let done = |human: usize| self.humans[human].is_done() && !sits(human);
+        well && (0..self.humans.len()).all(|human| done(human) || !self.is_covered(self.seats[human]))
     }
 
     /// All processes are stopped.

@@ -28,11 +28,13 @@ impl World<'_> {
             | Event::StateLost { .. }
             | Event::EntryRefused { .. } => "",
         };
+        match event {
+            Event::StateRolledBack { .. } => self.figures.losses_named.push("state-rolled-back".to_owned()),
+            Event::StateLost { .. } => self.figures.losses_named.push("state-lost".to_owned()),
+            _ => {}
+        }
         if !met.is_empty() {
             self.coverage.sometimes(met, true);
-        }
-        if matches!(event, Event::LoginOk { .. }) {
-            self.take_copy();
         }
         self.note(0, || format!("log: {event:?}"));
     }

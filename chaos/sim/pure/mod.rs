@@ -32,6 +32,8 @@ mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use rejoin::model::key::memo;
+
 use self::world::World;
 use super::outcome::Outcome;
 use super::plan::Plan;
@@ -84,6 +86,7 @@ pub(crate) const SOMETIMES: &[&str] = &[
 
 /// Runs a world.
 pub(crate) fn run(plan: &Plan, trace: bool) -> Outcome {
+    memo::begin();
     let mut world = World::new(plan, trace);
     let done = catch_unwind(AssertUnwindSafe(|| {
         world.begin();
@@ -95,6 +98,7 @@ pub(crate) fn run(plan: &Plan, trace: bool) -> Outcome {
         let said = said.or_else(|| panic.downcast_ref::<&str>().map(|said| (*said).to_owned()));
         world.violate("panic", said.unwrap_or_else(|| "without a word".to_owned()));
     }
+    memo::end();
     Outcome {
         violations: world.violations,
         simulated_ms: world.now,

@@ -250,13 +250,27 @@ impl Net {
                 if self.is_cut(here, there) {
                     continue;
                 }
-                let waited = at_ms.saturating_sub(*since).min(AGAIN_MAX_MS);
-                let again = at_ms + if held { 0 } else { self.chance.between(0, waited) };
+                let since = *since;
+                let waited = at_ms.saturating_sub(since).min(AGAIN_MAX_MS);
+                let asks = matches!(self.conns[conn].stuck[to].front(), Some((_, Msg::Syn | Msg::SynAck)));
+                let again = match (held, asks) {
+                    (true, _) => at_ms,
+                    (false, true) => asked_again(since, at_ms).unwrap_or(u64::MAX / 2),
+                    (false, false) => at_ms + self.chance.between(0, waited),
+                };
                 let takes = self.chance.between(self.latency_ms.0, self.latency_ms.1);
                 for (sent_ms, msg) in std::mem::take(&mut self.conns[conn].stuck[to]) {
                     self.put(again + takes, conn, to, sent_ms, msg);
                 }
             }
+        }
+    }
+
+    /// A machine without power has not heard that somebody dials: it is asked again.
+    pub(super) fn ask_again(&mut self, at_ms: u64, arrival: Arrival) {
+        let Arrival { conn, to, sent_ms, msg } = arrival;
+        if let Some(again) = asked_again(sent_ms, at_ms + 1).filter(|_| self.conns[conn].ends[1 - to].open) {
+            self.put(again, conn, to, sent_ms, msg);
         }
     }
 
@@ -290,4 +304,9 @@ impl Net {
         };
         (0..self.conns.len()).filter(|conn| fits(&self.conns[*conn])).collect()
     }
+}
+
+/// When TCP asks again for a connection, as Linux does.
+fn asked_again(since_ms: u64, at_ms: u64) -> Option<u64> {
+    [1_000, 3_000, 7_000].into_iter().map(|later| since_ms + later).find(|again| *again >= at_ms)
 }

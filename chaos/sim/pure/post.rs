@@ -15,6 +15,9 @@ impl World<'_> {
         let is_held = number == 0 && self.server.is_held;
         let machine = self.machine(number);
         if machine.off || (machine.gone && !machine.alive) {
+            if matches!(arrival.msg, Msg::Syn) {
+                self.net.ask_again(now, arrival);
+            }
             return;
         }
         if matches!(arrival.msg, Msg::Syn) {

@@ -15,6 +15,8 @@ pub(super) struct Shown {
     pub(super) seat: Option<String>,
     /// Results the server has; they outlive the process, as the player does.
     pub(super) recorded: BTreeSet<String>,
+    /// Results, recorded or not.
+    pub(super) decided: BTreeSet<String>,
     /// All matches that were shown.
     pub(super) matches: BTreeSet<String>,
     /// How the link went.
@@ -31,6 +33,7 @@ impl Default for Shown {
             path: PathKind::None,
             seat: None,
             recorded: BTreeSet::new(),
+            decided: BTreeSet::new(),
             matches: BTreeSet::new(),
             cause: "",
             dials: VecDeque::new(),
@@ -42,8 +45,8 @@ impl Default for Shown {
 impl Shown {
     /// What is left of it when the process ends.
     pub(super) fn after_end(&mut self) -> Self {
-        let Self { recorded, matches, dials, dials_max, .. } = std::mem::take(self);
-        Self { recorded, matches, dials, dials_max, ..Self::default() }
+        let Self { recorded, decided, matches, dials, dials_max, .. } = std::mem::take(self);
+        Self { recorded, decided, matches, dials, dials_max, ..Self::default() }
     }
 
     /// The client gave its connection up by itself.
@@ -83,9 +86,12 @@ impl Shown {
                 self.seat = Some(match_id.clone());
                 self.matches.insert(match_id.clone());
             }
-            Event::Result { match_id, recorded: true, .. } => {
-                self.recorded.insert(match_id.clone());
-                self.seat.take_if(|seat| seat == match_id);
+            Event::Result { match_id, recorded, .. } => {
+                self.decided.insert(match_id.clone());
+                if *recorded {
+                    self.recorded.insert(match_id.clone());
+                    self.seat.take_if(|seat| seat == match_id);
+                }
             }
             Event::Suspended { match_id, .. } => drop(self.seat.take_if(|seat| seat == match_id)),
             Event::Reply(_)
@@ -95,7 +101,6 @@ impl Shown {
             | Event::Move { .. }
             | Event::Opponent { .. }
             | Event::Offered { .. }
-            | Event::Result { recorded: false, .. }
             | Event::Notice { .. } => {}
         }
     }
@@ -113,6 +118,9 @@ impl World<'_> {
             self.figures.outages.push(outage);
         }
         self.heed_event(number, event);
+        if matches!(event, Event::Reply(reply) if reply.ok && reply.command == "login") {
+            self.take_copy();
+        }
         let human = self.devices[number].human;
         if self.seats[human] == number {
             self.humans[human].shown(self.now, event, &mut self.history);

@@ -262,6 +262,9 @@ impl World<'_> {
     /// write can have left so.
     fn rot(&mut self, host: Host, for_ms: u64) -> bool {
         let number = self.number_of(host);
+        if self.machine(number).gone || number == 0 && self.server.rot.is_some() {
+            return false;
+        }
         let draw = self.chance.next();
         let disk = self.machine(number).disk.clone();
         let dir = if number == 0 { PathBuf::from(STATE) } else { self.user_dir(number - 1) };

@@ -42,8 +42,7 @@ pub(super) struct World<'a> {
     pub(super) hash: u64,
     /// Room for one message.
     pub(super) bytes: Vec<u8>,
-    /// Most dials and direct connections side by side.
-    pub(super) figures_of_dials: BTreeMap<String, u64>,
+    /// Most direct connections of one device side by side.
     pub(super) lines_max: u64,
     pub(super) trace: Option<Vec<String>>,
     /// Losses and lies: which pair of players, or all, has no second keeper to lose.
@@ -51,6 +50,8 @@ pub(super) struct World<'a> {
     pub(super) wiped: BTreeSet<String>,
     pub(super) liars: BTreeSet<String>,
     pub(super) is_healed: bool,
+    /// Since when all is well.
+    pub(super) well_since: Option<u64>,
 }
 
 /// Something that is to happen.
@@ -132,13 +133,13 @@ impl<'a> World<'a> {
             violations: Vec::new(),
             hash: 0,
             bytes: vec![0; rejoin::model::limits::FRAME_BYTES_MAX],
-            figures_of_dials: BTreeMap::new(),
             lines_max: 0,
             trace: trace.then(Vec::new),
             frail: BTreeSet::new(),
             wiped: BTreeSet::new(),
             liars: BTreeSet::new(),
             is_healed: false,
+            well_since: None,
         };
         (0..plan.players).for_each(|number| world.add_human(number));
         world
@@ -254,6 +255,10 @@ impl<'a> World<'a> {
 
     pub(super) fn machine(&mut self, number: usize) -> &mut Machine {
         if number == 0 { &mut self.server.machine } else { &mut self.devices[number - 1].machine }
+    }
+
+    pub(super) fn machine_of(&self, number: usize) -> &Machine {
+        if number == 0 { &self.server.machine } else { &self.devices[number - 1].machine }
     }
 
     /// Starts what is down, if it is still the process that went.

@@ -1,0 +1,57 @@
+//! Signatures that were made or checked before on this thread, for simulations: there half of the time goes into
+//! checking the same bytes again at every keeper.
+//!
+//! What must hold: nothing is remembered unless [`begin`] was called on this thread; what is remembered as right was
+//! made by that very key over those very bytes, or was checked. What is not remembered is checked.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use super::{Hash, PublicKey, Signature};
+
+/// By key and bytes: the one signature that `sign` makes of them.
+#[derive(Default)]
+struct Known {
+    made: BTreeMap<Hash, Signature>,
+}
+
+thread_local! {
+    static KNOWN: RefCell<Option<Known>> = const { RefCell::new(None) };
+}
+
+/// From here on this thread remembers; what it knew before is forgotten.
+pub fn begin() {
+    KNOWN.with(|known| *known.borrow_mut() = Some(Known::default()));
+}
+
+/// It remembers nothing any more.
+pub fn end() {
+    KNOWN.with(|known| *known.borrow_mut() = None);
+}
+
+/// The signature of `key` over `bytes`, made by `make` unless it is known.
+pub(super) fn sign(key: &PublicKey, bytes: &[u8], make: impl FnOnce() -> Signature) -> Signature {
+    KNOWN.with(|known| match known.borrow_mut().as_mut() {
+        Some(known) => *known.made.entry(Hash::of(&[&key.0, bytes])).or_insert_with(make),
+        None => make(),
+    })
+}
+
+/// Whether it is right, by `check` unless it is known to be. Ed25519 has one signature of a key over some bytes, so
+/// another than the known one is checked like any that was never seen.
+pub(super) fn verify(key: &PublicKey, bytes: &[u8], signature: &Signature, check: impl FnOnce() -> bool) -> bool {
+    KNOWN.with(|known| match known.borrow_mut().as_mut() {
+        Some(known) => {
+            let hash = Hash::of(&[&key.0, bytes]);
+            if known.made.get(&hash) == Some(signature) {
+                return true;
+            }
+            let right = check();
+            if right {
+                known.made.insert(hash, *signature);
+            }
+            right
+        }
+        None => check(),
+    })
+}
