@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use crate::model::backoff::Backoff;
 use crate::model::limits::{
-    DIAL_FRESH, DIAL_MAX, DIAL_REACHED_WAIT, DIALS_MAX, HEALTHY_AFTER, RETRY_CAP_IDLE, RETRY_CAP_URGENT, RETRY_IDLE_AFTER,
-    TELL_AFTER,
+    DIAL_FRESH, DIAL_MAX, DIAL_REACHED_WAIT, DIALS_MAX, HEALTHY_AFTER, RETRY_CAP_IDLE, RETRY_CAP_URGENT,
+    RETRY_IDLE_AFTER, TELL_AFTER,
 };
 use crate::model::time::Now;
 use crate::mutant::{Mutant, is_on};
