@@ -82,7 +82,7 @@ fn plan(seed: u64, players: u8, only: &str) -> Plan {
         latency_ms: (1, 20),
         direct: random.up_to(3) > 0,
         whims: 3,
-        segment_bytes: 4096,
+        segment_bytes: 700,
         disk: DiskModel::Faulty,
         heal_at_ms: 9_000,
         faults,
