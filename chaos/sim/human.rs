@@ -40,6 +40,8 @@ pub(crate) struct Human {
     account: bool,
     /// The right one is among these.
     passwords: Vec<String>,
+    /// Every one that ever was.
+    all_passwords: Vec<String>,
     next_password: u32,
     live: bool,
     invited: bool,
@@ -117,6 +119,7 @@ impl Human {
             pending: VecDeque::new(),
             account: false,
             passwords: vec![format!("secret of p{number} 0")],
+            all_passwords: vec![format!("secret of p{number} 0")],
             next_password: 1,
             live: false,
             invited: false,
@@ -188,6 +191,11 @@ impl Human {
         }
         history.push(self.line(now_ms, What::Ended { how }));
         (self.live, self.table, self.invited) = (false, None, false);
+    }
+
+    /// The server has lost its state, and what was put back may be older than the newest password.
+    pub(crate) fn server_is_restored(&mut self) {
+        self.passwords.clone_from(&self.all_passwords);
     }
 
     /// It sits down at another device; the process there has not begun.
@@ -376,6 +384,7 @@ impl Human {
         let typed = Typed::Passwd(secret(&old), secret(&new));
         // Until the answer comes either may be the right one.
         self.passwords.push(new.clone());
+        self.all_passwords.push(new.clone());
         (Call::Passwd { user: self.name.clone(), old, new }, typed)
     }
 

@@ -133,7 +133,10 @@ impl World {
         }
         for (id, ms) in &mut healed.settled {
             let watched = &self.matches[id];
-            let well = |player: &usize| self.players[*player].human.knows_result(id) || self.is_playable(*player, id);
+            let well = |player: &usize| {
+                let knows = self.players[*player].human.knows_result(id);
+                knows || self.is_playable(*player, id) || self.has_put_away(*player, id)
+            };
             if ms.is_none() && (watched.left || watched.players.iter().all(well)) {
                 *ms = Some(took);
             }
@@ -141,10 +144,19 @@ impl World {
         self.healed = Some(healed);
     }
 
+    /// Whether a client has nothing to do with a match any more. One that died between writing the verdict down and
+    /// showing it never shows it; what its file holds is judged in the end.
+    fn has_put_away(&self, player: usize, id: &str) -> bool {
+        let Some(status) = self.status(self.players[player].device) else { return false };
+        let elsewhere = status.seated.is_none_or(|seat| seat.match_id != id);
+        status.link == LinkState::Live && elsewhere && self.players[player].human.match_id() != Some(id)
+    }
+
     fn is_playable(&self, player: usize, id: &str) -> bool {
         let Some(status) = self.status(self.players[player].device) else { return false };
-        let direct = |path: PathKind| path == PathKind::Direct || status.link == LinkState::Live;
-        status.seated.as_ref().is_some_and(|seat| seat.match_id == id && direct(seat.path))
+        let travels = |path: PathKind| path == PathKind::Direct || status.link == LinkState::Live;
+        self.players[player].human.match_id() == Some(id)
+            && status.seated.as_ref().is_some_and(|seat| seat.match_id == id && travels(seat.path))
     }
 
     /// The world has come to nothing.

@@ -10,6 +10,7 @@ use rejoin::chaos::history::{End, What};
 use super::machine::ServerDesk;
 use super::wires::MachineId;
 use super::world::World;
+use crate::sim::human::Phase;
 use crate::sim::plan::{Fault, Host, Kind};
 
 /// Something to be done at a time.
@@ -40,6 +41,10 @@ pub(super) enum Step {
 #[derive(Clone, Debug)]
 pub(super) struct Active {
     pub(super) fault: Fault,
+    /// How far the player had come when it began.
+    phase: Phase,
+    /// For one that may strike later: what had been struck before, until it is known.
+    before: Option<u64>,
     /// In the order in which they are done.
     pub(super) undo: Vec<Undo>,
 }
@@ -102,13 +107,16 @@ impl World {
         self.last_number += 1;
         let id = self.last_number;
         let phase = self.phase(fault.kind.host());
-        self.active.insert(id, Active { fault, undo: Vec::new() });
+        let before = self.struck_so_far(fault.kind);
+        self.active.insert(id, Active { fault, phase, before, undo: Vec::new() });
         let Some(undo) = self.break_it(id, fault) else {
             self.active.remove(&id);
             self.trace(|| format!("{:<8} {:?} strikes nothing", "driver", fault.kind));
             return;
         };
-        self.coverage().hit(fault.kind.name(), phase);
+        if before.is_none() {
+            self.coverage().hit(fault.kind.name(), phase);
+        }
         self.push("driver", What::Fault { fault: fault.kind.name().to_owned(), on: true });
         self.trace(|| format!("{:<8} {:?} for {} ms", "driver", fault.kind, fault.for_ms));
         if let Some(active) = self.active.get_mut(&id) {
@@ -122,9 +130,24 @@ impl World {
 
     /// A fault is over.
     fn over(&mut self, id: u64) {
-        let Some(Active { fault, undo }) = self.active.remove(&id) else { return };
+        let Some(Active { fault, phase, before, undo }) = self.active.remove(&id) else { return };
+        if before.is_some_and(|before| self.struck_so_far(fault.kind).is_some_and(|now| now > before)) {
+            self.coverage().hit(fault.kind.name(), phase);
+        }
         undo.into_iter().for_each(|undo| self.undo(undo));
         self.push("driver", What::Fault { fault: fault.kind.name().to_owned(), on: false });
+    }
+
+    /// For a fault that waits for something to strike: how much of its kind was struck so far.
+    fn struck_so_far(&self, kind: Kind) -> Option<u64> {
+        if let Kind::DiskError { host } = kind {
+            return self.machine(host).map(|machine| machine.disk.operations());
+        }
+        let (struck, met) = (self.struck, self.wires.lock().met.clone());
+        matches!(kind, Kind::AtDisk { .. } | Kind::AtSend { .. })
+            .then_some(struck)
+            .or_else(|| matches!(kind, Kind::BadByte { .. }).then_some(met.bad_bytes))
+            .or_else(|| matches!(kind, Kind::Loss { .. }).then_some(met.lost))
     }
 
     /// Mends all that is not for good.
@@ -477,6 +500,7 @@ impl World {
             (true, 0) => Death::PowerCut,
             (true, _) => Death::Silent,
         };
+        self.struck += 1;
         let recovering = host == Host::Server && self.server_desk.borrow().report.is_none();
         self.sometimes("power lost during recovery", recovering && death != Death::Killed);
         self.crash(host, death);

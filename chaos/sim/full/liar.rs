@@ -11,9 +11,9 @@ use rejoin::model::games::Seat;
 use rejoin::model::id::Run;
 use rejoin::model::key::{SecretKey, ServerId};
 use rejoin::model::limits::{FRAME_BYTES_MAX, HEARTBEAT_MATCH};
-use rejoin::model::message::{Entries, Have, Hello, KeeperMessage, ResumeRequest, ToClient, ToServer};
+use rejoin::model::message::{Entries, Have, Hello, KeeperMessage, Proofs, ResumeRequest, ToClient, ToServer};
 use rejoin::model::sign::{Signed, Verified};
-use rejoin::model::statement::{Act, Base, Entry, Resume};
+use rejoin::model::statement::{Act, Base, Entry, Foul, Resume};
 use rejoin::model::transcript::Transcript;
 use rejoin::net::seam::{Dialed, Net, Stream};
 use rejoin::net::tls::{self, Secured, Trust};
@@ -28,7 +28,6 @@ use tokio_rustls::TlsStream;
 use turmoil::Sim;
 
 use super::faults::Death;
-use super::machine::CLIENT_STATE;
 use super::net::{SERVER_NAME, SimNet};
 use super::world::World;
 use crate::sim::plan::{Host, Lie};
@@ -76,7 +75,10 @@ impl World {
         let user = self.players[usize::from(player)].human.name.clone();
         let Some(machine) = self.machine(host) else { return false };
         let (name, net) = (machine.name.clone(), machine.net());
-        let Some(loot) = loot(&machine.disk.fork(), self.common.server, &user) else { return false };
+        let all = loot(&machine.disk.fork(), self.common.server, &user).unwrap_or_default();
+        // Whoever has lost may say that it had moved otherwise; all else is about a match that goes on.
+        let open = all.iter().find(|loot| loot.chain.decided().is_none());
+        let Some(loot) = open.or(all.last().filter(|_| lie == Lie::Equivocate)).cloned() else { return false };
         self.lost(host, name.clone());
         self.losses.wiped.pop();
         self.crash(host, Death::Killed);
@@ -105,17 +107,15 @@ fn sit_down(sim: &mut Sim<'static>, name: &str, net: SimNet, provider: Arc<Crypt
     });
 }
 
-/// Reads the keys, and the match that is open; `None` if there is none in which this player has moved.
-fn loot(disk: &FaultyDisk, server: ServerId, user: &str) -> Option<Loot> {
-    let dir = Path::new(CLIENT_STATE);
+/// Reads the keys, and all matches in which this player has moved.
+fn loot(disk: &FaultyDisk, server: ServerId, user: &str) -> Option<Vec<Loot>> {
     let path = disk.paths().into_iter().find(|path| path.ends_with(format!("user-{user}/session")))?;
-    debug_assert!(path.starts_with(dir));
     let of_user = path.parent()?;
-    let session = postcard::from_bytes(&unsealed(disk, &path)?).ok()?;
+    let session: SavedSession = postcard::from_bytes(&unsealed(disk, &path)?).ok()?;
     let device = unsealed(disk, &of_user.join("device.key"))?;
     let device = SecretKey::from_seed(device.as_slice().try_into().ok()?);
     let logs = disk.list(of_user).ok()?.into_iter().filter(|path| path.extension().is_some_and(|kind| kind == "log"));
-    logs.filter_map(|path| {
+    let matches = logs.filter_map(|path| {
         let opened = RecordLog::open(disk, &path, server.0, 1).ok()?;
         let records: Option<Vec<MatchRecord>> =
             opened.records.iter().map(|bytes| postcard::from_bytes(bytes).ok()).collect();
@@ -123,17 +123,9 @@ fn loot(disk: &FaultyDisk, server: ServerId, user: &str) -> Option<Loot> {
         let mine = |seat: &Seat| chain.key_of(chain.grant().epoch, *seat) == Some(&key.public());
         let seat = Seat::BOTH.into_iter().find(mine)?;
         let moved = chain.entries_from(0).iter().any(|entry| entry.body().seat == seat);
-        let session: &SavedSession = &session;
-        (moved && chain.decided().is_none()).then(|| Loot {
-            server,
-            session: session.clone(),
-            device: device.clone(),
-            key,
-            seat,
-            chain,
-        })
-    })
-    .next()
+        moved.then(|| Loot { server, session: session.clone(), device: device.clone(), key, seat, chain })
+    });
+    Some(matches.collect())
 }
 
 /// The chain of a match file, and the newest key in it.
@@ -146,8 +138,8 @@ fn replay(records: &[MatchRecord]) -> Option<(Transcript, SecretKey)> {
             MatchRecord::Entry(entry) => drop(chain.push(&Verified::from_disk(entry.clone()))),
             MatchRecord::Regranted(grant) => drop(chain.regrant(&Verified::from_disk((**grant).clone()))),
             MatchRecord::Key(newer) => key = newer.key(),
-            MatchRecord::Verdict(_) => return None,
-            MatchRecord::Opened { .. }
+            MatchRecord::Verdict(_)
+            | MatchRecord::Opened { .. }
             | MatchRecord::Foul(_)
             | MatchRecord::Held { .. }
             | MatchRecord::WishToResign
@@ -215,8 +207,14 @@ impl Liar {
         };
         match self.lie {
             Lie::Equivocate => {
-                let body = Entry { act: Act::Resign, ..last.body };
-                vec![have(chain.head()), say(vec![Signed::by(key, server, body)])]
+                let other = Signed::by(key, server, Entry { act: Act::Resign, ..last.body.clone() });
+                let mut said = vec![have(chain.head()), say(vec![other.clone()])];
+                if chain.decided().is_some() {
+                    // What is filed away is looked at again only for a proof.
+                    let (grants, fouls) = (chain.grants().to_vec(), vec![Foul { first: last, second: other }]);
+                    said.push(ToServer::Keeper(KeeperMessage::Evidence(Proofs { match_id, grants, fouls })));
+                }
+                said
             }
             Lie::Withhold => {
                 let plies = last.body.ply;

@@ -117,6 +117,7 @@ impl World {
         let put_back = restore::<State>(&disk, Path::new(COPY), Path::new(SERVER_STATE), &self.common.server.0);
         put_back.expect("the copy is good");
         self.server.replace_disk(disk);
+        self.players.iter_mut().for_each(|player| player.human.server_is_restored());
         true
     }
 

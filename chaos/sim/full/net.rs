@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rejoin::net::seam::{Dialed, Interface, Listener, Net, Stream, Wait};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Sleep, sleep};
 
 use super::wires::{Listening, MachineId, Read, Wires};
 
@@ -186,10 +186,8 @@ impl AsyncRead for SimStream {
                 Read::Reset => return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
                 Read::Nothing => return Poll::Pending,
                 Read::Later(us) => {
-                    let at = Instant::now() + Duration::from_micros(us);
-                    let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
-                    sleep.as_mut().reset(at);
-                    if sleep.as_mut().poll(context).is_pending() {
+                    let timer = self.sleep.insert(Box::pin(sleep(Duration::from_micros(us))));
+                    if timer.as_mut().poll(context).is_pending() {
                         return Poll::Pending;
                     }
                 }

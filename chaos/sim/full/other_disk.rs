@@ -27,7 +27,7 @@ impl Disk for OtherDisk {
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
         fs::create_dir_all(dir)?;
         // Each name on the way must be durable.
-        dir.ancestors().skip(1).try_for_each(|parent| fs::sync_dir(parent))
+        dir.ancestors().skip(1).try_for_each(fs::sync_dir)
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {

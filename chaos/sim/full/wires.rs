@@ -252,7 +252,9 @@ impl Fabric {
         for other in 0..self.machines.len() {
             self.set_free(machine, other, true);
         }
-        self.machines[machine].waiting.drain(..).for_each(Waker::wake);
+        let of = &mut self.machines[machine];
+        of.waiting.drain(..).for_each(Waker::wake);
+        of.listeners.values_mut().filter_map(|listening| listening.waker.take()).for_each(Waker::wake);
     }
 
     /// The power is back, or was never gone: whoever still speaks to a process that is not there any more hears it.

@@ -46,6 +46,8 @@ pub(super) struct World {
     pub(super) active: BTreeMap<u64, Active>,
     /// Numbers of things to do, and of faults under way.
     pub(super) last_number: u64,
+    /// Processes that died in an operation of their disk or after a send.
+    pub(super) struck: u64,
     pub(super) random: Seeded,
     pub(super) history: Vec<Record>,
     pub(super) outcome: Outcome,
@@ -137,6 +139,7 @@ impl World {
             todo: BTreeMap::new(),
             active: BTreeMap::new(),
             last_number: 0,
+            struck: 0,
             random: Seeded(plan.seed ^ 0x6661_756c_7473),
             history: Vec::new(),
             outcome: Outcome::default(),
@@ -186,8 +189,8 @@ impl World {
     }
 
     pub(super) fn now_ms(&self) -> u64 {
-        let elapsed = self.sim.as_ref().map_or(Duration::ZERO, Sim::elapsed);
-        u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
+        let Some(sim) = &self.sim else { return self.ended_ms };
+        u64::try_from(sim.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Something to be done at a time.
@@ -351,8 +354,11 @@ impl World {
             if self.wires.lock().machines[self.devices[device].machine.id].frozen {
                 continue;
             }
-            let Some(status) = self.status(device) else { continue };
             let now = self.now_ms();
+            if now < self.players[at].human.due_ms() {
+                continue;
+            }
+            let Some(status) = self.status(device) else { continue };
             let human = &mut self.players[at].human;
             let Some(typed) = human.act(now, status.user.as_deref(), &mut self.history) else { continue };
             let desk = self.devices[device].desk.borrow();
