@@ -15,6 +15,7 @@
 
 mod sim;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -195,12 +196,13 @@ impl Args {
     }
 
     fn failures(&self, batch: &Batch, sum: &Sum) {
-        let mut kinds = std::collections::BTreeMap::<&str, u64>::new();
-        for violation in sum.failed.values().flat_map(|outcome| &outcome.violations) {
-            *kinds.entry(&violation.invariant).or_default() += 1;
+        let mut seeds = BTreeMap::<&str, BTreeSet<u64>>::new();
+        for (seed, outcome) in &sum.failed {
+            outcome.violations.iter().for_each(|of| drop(seeds.entry(&of.invariant).or_default().insert(*seed)));
         }
-        if !kinds.is_empty() {
-            println!("FAILED: {kinds:?}");
+        for (invariant, seeds) in &seeds {
+            let some: Vec<u64> = seeds.iter().take(10).copied().collect();
+            println!("FAILED: {invariant} in {} worlds, of seeds {some:?}", seeds.len());
         }
         for (seed, outcome) in sum.failed.iter().take(FAILURES_TOLD) {
             let (lane, name) = (batch.lane, batch.lane.name());

@@ -46,6 +46,8 @@ pub(crate) struct Human {
     live: bool,
     invited: bool,
     table: Option<Table>,
+    /// Matches begun, and neither over nor left, as far as it was shown.
+    open: BTreeSet<String>,
     done: BTreeSet<String>,
     act_at_ms: u64,
 }
@@ -124,6 +126,7 @@ impl Human {
             live: false,
             invited: false,
             table: None,
+            open: BTreeSet::new(),
             done: BTreeSet::new(),
             act_at_ms: first,
         }
@@ -146,7 +149,7 @@ impl Human {
 
     /// From now on nothing more is begun.
     pub(crate) fn last_match(&mut self) {
-        self.wanted = self.wanted.min(self.done.len() + usize::from(self.table.is_some()));
+        self.wanted = self.wanted.min(self.done.len() + self.open.len());
         self.whims = 0;
     }
 
@@ -219,6 +222,9 @@ impl Human {
             Event::Match { match_id, you, .. } => {
                 let (match_id, you) = (match_id.clone(), you.clone());
                 self.invited = false;
+                if !self.done.contains(&match_id) {
+                    self.open.insert(match_id.clone());
+                }
                 self.table = Some(Table { match_id, you, ply: 0, turn: None, rows: Vec::new(), decided: false });
             }
             Event::Board { match_id, ply, turn, rows, .. } => {
@@ -231,6 +237,7 @@ impl Human {
             }
             Event::Result { match_id, recorded, .. } => {
                 if *recorded {
+                    self.open.remove(match_id);
                     self.done.insert(match_id.clone());
                 }
                 match self.table.take_if(|table| table.match_id == *match_id) {
@@ -243,6 +250,7 @@ impl Human {
                 }
             }
             Event::Suspended { match_id, .. } => {
+                self.open.remove(match_id);
                 drop(self.table.take_if(|table| table.match_id == *match_id));
                 self.hurry(now_ms);
             }
@@ -282,7 +290,11 @@ impl Human {
             Call::AddUser { .. } => self.account = true,
             Call::Login { password, .. } => self.passwords = vec![password.clone()],
             Call::Passwd { new, .. } => self.passwords = vec![new.clone()],
-            Call::Leave { .. } | Call::Logout { .. } => self.table = None,
+            Call::Leave { match_id } => {
+                self.open.remove(match_id);
+                self.table = None;
+            }
+            Call::Logout { .. } => self.table = None,
             Call::Begin { .. } | Call::Accept { .. } | Call::Send { .. } | Call::End { .. } | Call::Ask { .. } => {}
         }
     }

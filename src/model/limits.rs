@@ -135,6 +135,10 @@ pub const PEER_OTHERS_AFTER: Duration = Duration::from_millis(200);
 /// A round of dials to the opponent is over after this: one that hangs does not hold back the next.
 pub const PEER_ROUND_MAX: Duration = Duration::from_secs(1);
 const _: () = assert!(PEER_OTHERS_AFTER.as_millis() < PEER_ROUND_MAX.as_millis());
+/// Corrected verdicts of matches that were filed away, told to a player who comes back. Each is two messages, and all of
+/// them must fit into the send queue.
+pub const CORRECTIONS_TOLD_MAX: usize = 64;
+const _: () = assert!(CORRECTIONS_TOLD_MAX * 2 < SEND_QUEUE_MAX);
 /// Addresses of the opponent; more are not dialled.
 pub const PEER_CANDIDATES_MAX: usize = 8;
 /// Dials to the opponent side by side.

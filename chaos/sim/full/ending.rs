@@ -23,6 +23,9 @@ use crate::sim::plan::Host;
 /// How long a world runs at most after all was healed.
 const HEALED_MAX_MS: u64 = 20_000;
 
+/// What was said last has arrived after this.
+const LAST_WORDS_MS: u64 = 1_000;
+
 /// How things stand since the last fault was healed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Healed {
@@ -30,6 +33,8 @@ pub(super) struct Healed {
     /// By player: whether the shorter bound holds, and how long it took.
     live: BTreeMap<usize, (bool, Option<u64>)>,
     settled: BTreeMap<String, Option<u64>>,
+    /// Since when nothing is left to do.
+    over_since: Option<u64>,
 }
 
 impl World {
@@ -38,9 +43,14 @@ impl World {
             return true;
         }
         let Some(healed) = &self.healed else { return false };
+        let now = self.now_ms();
+        healed.over_since.is_some_and(|since| now >= since + LAST_WORDS_MS) || now >= healed.at_ms + HEALED_MAX_MS
+    }
+
+    /// Whether all have done what they wanted, and recovery is measured.
+    fn is_through_all(&self, healed: &Healed) -> bool {
         let measured = healed.live.values().all(|(_, ms)| ms.is_some()) && healed.settled.values().all(Option::is_some);
-        let done = (0..self.players.len()).all(|player| self.is_through(player));
-        done && measured || self.now_ms() >= healed.at_ms + HEALED_MAX_MS
+        measured && (0..self.players.len()).all(|player| self.is_through(player))
     }
 
     /// Whether there is nothing left to do for a player. Who sits opposite to a liar waits for nobody.
@@ -88,7 +98,7 @@ impl World {
                 && (watched.players.iter().all(|player| self.is_covered(*player)) || self.meet(&watched.players))
         });
         let settled = open.map(|(id, _)| (id.clone(), None)).collect();
-        self.healed = Some(Healed { at_ms: now, live, settled });
+        self.healed = Some(Healed { at_ms: now, live, settled, over_since: None });
         self.players.iter_mut().for_each(|player| player.human.last_match());
     }
 
@@ -141,6 +151,7 @@ impl World {
                 *ms = Some(took);
             }
         }
+        healed.over_since = self.is_through_all(&healed).then(|| healed.over_since.unwrap_or(now));
         self.healed = Some(healed);
     }
 
@@ -175,6 +186,7 @@ impl World {
         let met = self.wires.lock().met.clone();
         self.sometimes("link lost in the TLS handshake", met.cut_in_handshake);
         self.sometimes("byte changed on the way", met.bad_bytes > 0);
+        let apart = self.apart();
         for host in self.hosts() {
             self.crash(host, super::faults::Death::Killed);
         }
@@ -185,7 +197,7 @@ impl World {
         drop(self.sim.take());
         let liars = self.players.iter().filter(|player| player.lies).map(|player| player.human.name.clone()).collect();
         let wiped = self.losses.wiped.clone();
-        let mut finals = Finals { wiped, liars, figures: self.figures(), ..Finals::default() };
+        let mut finals = Finals { wiped, liars, apart, figures: self.figures(), ..Finals::default() };
         self.read_server(&mut finals);
         self.read_devices(&mut finals);
         self.healed_of(&mut finals);
@@ -198,6 +210,24 @@ impl World {
             *self.coverage().exercised.entry(invariant).or_default() += 1;
         }
         self.figure()
+    }
+
+    /// Who does not reach whom in the end, with whoever does not run.
+    fn apart(&self) -> Vec<[String; 2]> {
+        let fabric = self.wires.lock();
+        let machines: Vec<_> =
+            std::iter::once(&self.server).chain(self.devices.iter().map(|device| &device.machine)).collect();
+        let mut apart = Vec::new();
+        for (at, one) in machines.iter().enumerate() {
+            for other in &machines[at + 1..] {
+                let cut = fabric.is_cut(one.id, other.id) || fabric.is_cut(other.id, one.id);
+                let between_players = at > 0 && !self.plan.direct;
+                if cut || between_players || !one.runs || !other.runs {
+                    apart.push([one.name.clone(), other.name.clone()]);
+                }
+            }
+        }
+        apart
     }
 
     /// Lets the server's machine copy its files to where they can be read.
@@ -226,7 +256,12 @@ impl World {
             Err(why) => self.violation("files", format!("server: {why}")),
         }
         match view::<State>(&*disk, state, &self.common.server.0) {
-            Ok(view) => self.try_doors(&view.state, finals),
+            Ok(view) => {
+                self.try_doors(&view.state, finals);
+                // Who played before this world began may have cheated.
+                let names = view.state.accounts().map(|account| account.name.as_str().to_owned());
+                finals.liars.extend(names.filter(|name| self.players.iter().all(|player| player.human.name != *name)));
+            }
             Err(error) => self.violation("files", format!("server: {error}")),
         }
     }
@@ -284,7 +319,7 @@ impl World {
 
     fn figures(&self) -> Figures {
         let fabric = self.wires.lock();
-        let mut figures = Figures::default();
+        let mut figures = Figures { losses_named: self.losses_named.clone(), ..Figures::default() };
         for ((machine, _), count) in &fabric.met.dials {
             let Some(device) = self.devices.iter().find(|device| device.machine.id == *machine) else { continue };
             let most = figures.dials_a_second_max.entry(device.machine.name.clone()).or_default();

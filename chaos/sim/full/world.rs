@@ -61,6 +61,8 @@ pub(super) struct World {
     /// The server's disk is the simulator's, which can neither be copied nor broken at will.
     pub(super) other: bool,
     pub(super) ended_ms: u64,
+    /// What the server has said of state that it lost.
+    pub(super) losses_named: Vec<String>,
     trace: bool,
     told: usize,
     log: Log,
@@ -150,6 +152,7 @@ impl World {
             disk_troubled: false,
             other,
             ended_ms: 0,
+            losses_named: Vec::new(),
             trace,
             told: 0,
             log,
@@ -336,6 +339,9 @@ impl World {
             };
             if let Some(met) = met {
                 self.sometimes(met, true);
+            }
+            if met == Some("loss of state noticed") {
+                self.losses_named.push(event.clone());
             }
             if level == Level::ERROR && !self.disk_troubled {
                 self.violation("log", format!("{event}: {text}"));

@@ -8,6 +8,7 @@ use crate::model::fact::Fact;
 use crate::model::game::Match;
 use crate::model::games::Seat;
 use crate::model::id::{ConnId, MatchId, UserId};
+use crate::model::limits::CORRECTIONS_TOLD_MAX;
 use crate::model::message::{Entries, Have, KeeperMessage, Proofs, ToClient};
 use crate::model::refusal::Refusal;
 use crate::model::sign::{Signed, Verified};
@@ -161,6 +162,16 @@ impl Engine {
         for conn in settled.users.map(|user| self.live.get(&user).copied()).into_iter().flatten() {
             self.send_filed(conn, match_id);
         }
+    }
+
+    /// The verdicts that were corrected after their matches had been filed away: this player may have been away. Who has
+    /// heard of them takes them for the same again.
+    pub(super) fn tell_corrections(&mut self, conn: ConnId, user: UserId) {
+        let of_user =
+            |match_id: &MatchId| self.state.settled(*match_id).is_some_and(|settled| settled.users.contains(&user));
+        let corrected = self.state.corrections().map(|proven| proven.match_id).filter(of_user);
+        let corrected: Vec<MatchId> = corrected.take(CORRECTIONS_TOLD_MAX).collect();
+        corrected.into_iter().for_each(|match_id| self.send_filed(conn, match_id));
     }
 
     /// What has corrected the verdict of a match that is filed away.

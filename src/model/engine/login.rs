@@ -226,6 +226,7 @@ impl Engine {
             self.tell_candidates(match_id, user);
         }
         self.offer_suspended(user);
+        self.tell_corrections(conn, user);
     }
 
     pub(super) fn log_out(&mut self, conn: ConnId, seq: RequestSeq) -> Result<(), Refusal> {

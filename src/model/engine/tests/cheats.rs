@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::model::engine::{Effect, Engine, Input, Settings};
-use crate::model::event::Event;
+use crate::model::event::{Event, LinkEnd};
 use crate::model::fact::Fact;
 use crate::model::fixture::{Players, entry_by, play};
 use crate::model::games::{Outcome, Seat};
@@ -56,15 +56,19 @@ impl Bench {
         let chain = Transcript::new(players.first()).unwrap();
         let mut bench = Self { engine, players, chain, sent: Vec::new(), log: Vec::new(), facts: Vec::new(), seq: 0 };
         bench.feed(Input::Booted(Boot { number: 1, nonce: 1 }));
-        for (conn, user) in [(X, 1), (O, 2)] {
-            bench.feed(Input::Opened { conn, ip: IpAddr::V4(Ipv4Addr::LOCALHOST), run: Run(conn.0) });
-            let signature = crate::model::key::Signature::EMPTY;
-            let request = ResumeRequest { session: SessionId([user; 16]), signature, seen: Default::default() };
-            bench.feed(Input::Resume { conn, request });
-            bench.feed(Input::ResumeChecked { conn, good: true });
-        }
+        bench.connects(X, 1);
+        bench.connects(O, 2);
         bench.sent.clear();
         bench
+    }
+
+    /// A player takes up the session on this connection.
+    fn connects(&mut self, conn: ConnId, user: u8) {
+        self.feed(Input::Opened { conn, ip: IpAddr::V4(Ipv4Addr::LOCALHOST), run: Run(conn.0) });
+        let signature = crate::model::key::Signature::EMPTY;
+        let request = ResumeRequest { session: SessionId([user; 16]), signature, seen: Default::default() };
+        self.feed(Input::Resume { conn, request });
+        self.feed(Input::ResumeChecked { conn, good: true });
     }
 
     fn feed(&mut self, input: Input) {
@@ -241,15 +245,23 @@ fn a_foul_proved_after_the_verdict_corrects_the_score_also_when_the_match_was_fi
 }
 
 #[test]
-fn whoever_was_away_when_a_filed_verdict_changed_is_shown_why_on_the_next_have() {
+fn whoever_was_away_when_a_filed_verdict_changed_is_shown_why_on_coming_back_and_on_a_have() {
     let mut bench = Bench::new();
     bench.plays(&X_WINS);
     bench.stored(WON);
     let (first, other) = (bench.chain.entry(0).unwrap(), other_first(&bench));
+    bench.feed(Input::Closed { conn: X, end: LinkEnd::Reset });
     bench.proof(O, [first, other]);
     bench.sent.clear();
+    bench.connects(ConnId(3), 1);
+    assert_shown_why(&bench);
+    bench.sent.clear();
     let have = Have { match_id: bench.match_id(), epoch: 1, head: bench.chain.head() };
-    bench.feed(Input::Have { conn: X, have });
+    bench.feed(Input::Have { conn: O, have });
+    assert_shown_why(&bench);
+}
+
+fn assert_shown_why(bench: &Bench) {
     let said: Vec<&KeeperMessage> = bench
         .sent
         .iter()
