@@ -6,8 +6,9 @@ use super::{Effect, Input};
 use crate::model::client::command::Typed;
 use crate::model::client::event::Event;
 use crate::model::client::peer::PeerConn;
+use crate::model::client::record::Write;
 use crate::model::client::table;
-use crate::model::message::{Entries, KeeperMessage, ToPeer};
+use crate::model::message::{Answer, Entries, KeeperMessage, ToClient, ToPeer, ToServer};
 use crate::model::statement::Fared;
 use crate::model::time::WallMs;
 use crate::model::world::World;
@@ -147,6 +148,29 @@ fn a_match_that_was_left_blocks_nobody_and_goes_on_when_both_want() {
     assert!(resumed);
     play(&mut world, &X_WINS[1..]);
     assert_eq!(results(&world, x), [(Fared::Win, false), (Fared::Win, true)]);
+}
+
+#[test]
+fn who_is_told_to_be_logged_out_has_no_session_on_disk() {
+    let mut world = World::new(3, 1);
+    world.log_in_all();
+    let player = &mut world.clients[0].player;
+    player.handle(world.now, WallMs(0), Input::Typed(Typed::Logout));
+    let mut sent = std::iter::from_fn(|| player.poll_effect());
+    let seq = sent.find_map(|effect| match effect {
+        Effect::Send(message) => match *message {
+            ToServer::Request { seq, .. } => Some(seq),
+            _ => None,
+        },
+        _ => None,
+    });
+    let answer = ToClient::Answer { seq: seq.expect("it is asked"), result: Ok(Answer::Done) };
+    player.handle(world.now, WallMs(0), Input::Message(Box::new(answer)));
+    let done: Vec<Effect> = std::iter::from_fn(|| player.poll_effect()).collect();
+    let at = |is: fn(&Effect) -> bool| done.iter().position(is).expect("it is done");
+    let gone = at(|effect| matches!(effect, Effect::Write(Write::Session(None))));
+    let told = at(|effect| matches!(effect, Effect::Show(event) if matches!(**event, Event::Reply(_))));
+    assert!(gone < told, "{done:?}");
 }
 
 #[test]
