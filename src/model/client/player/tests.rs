@@ -8,6 +8,7 @@ use crate::model::client::event::Event;
 use crate::model::client::peer::PeerConn;
 use crate::model::client::record::Write;
 use crate::model::client::table;
+use crate::model::event::Event as LogEvent;
 use crate::model::message::{Answer, Entries, KeeperMessage, ToClient, ToPeer, ToServer};
 use crate::model::statement::Fared;
 use crate::model::time::WallMs;
@@ -171,6 +172,22 @@ fn who_is_told_to_be_logged_out_has_no_session_on_disk() {
     let gone = at(|effect| matches!(effect, Effect::Write(Write::Session(None))));
     let told = at(|effect| matches!(effect, Effect::Show(event) if matches!(**event, Event::Reply(_))));
     assert!(gone < told, "{done:?}");
+}
+
+#[test]
+fn a_seat_is_asked_for_once_however_often_the_link_breaks() {
+    let mut world = seated();
+    // The server is killed before it has written down that the seat was asked for.
+    world.room = world.durable();
+    world.lose_files(0);
+    world.settle();
+    world.kill_server();
+    world.room = usize::MAX;
+    world.start_server();
+    world.settle();
+    let asked = |event: &&LogEvent| matches!(event, LogEvent::SeatAsked { .. });
+    assert_eq!(world.log.iter().filter(asked).count(), 1);
+    assert!(world.clients[0].player.table().is_some_and(|table| table.key().is_some()), "it has its seat");
 }
 
 #[test]
