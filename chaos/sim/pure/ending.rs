@@ -6,6 +6,7 @@ use std::path::Path;
 
 use rejoin::chaos::finals::{Door, Finals};
 use rejoin::chaos::oracle;
+use rejoin::model::client::table::Table;
 use rejoin::model::engine::{Effect, Engine, Hashed, Hashing, Input, Settings};
 use rejoin::model::id::{Boot, ConnId, Name, RequestSeq, Run};
 use rejoin::model::key::SecretKey;
@@ -110,11 +111,11 @@ impl World<'_> {
             let cut = self.net.is_cut(host, Host::Server) || self.net.is_cut(Host::Server, host);
             cut || !self.server.machine.runs()
         };
+        let table = |number: usize| self.devices[number].process.as_ref().and_then(|process| process.player.table());
+        let same = table(one).map(Table::id) == table(other).map(Table::id);
         let knows = |number: usize, other: usize| {
-            let Some(table) = self.devices[number].process.as_ref().and_then(|of| of.player.table()) else {
-                return false;
-            };
-            table.candidates().iter().any(|addr| addr.ip() == self.devices[other].addr)
+            let addrs = table(number).filter(|_| same).map(Table::candidates).unwrap_or_default();
+            addrs.iter().any(|addr| addr.ip() == self.devices[other].addr)
         };
         (lost(one) || lost(other) || self.is_shut_out(one + 1) || self.is_shut_out(other + 1))
             && !knows(one, other)

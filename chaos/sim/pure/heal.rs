@@ -44,6 +44,11 @@ impl World<'_> {
             self.healed.urgent.insert(device.who.clone(), open);
             let unsettled = device.shown.matches.difference(&device.shown.recorded).cloned().collect::<Vec<_>>();
             for of in unsettled {
+                // Of what the server has lost it hears from who has it, be it a client that is idle.
+                let idle = |player: &usize| self.devices[*player].shown.recorded.contains(&of);
+                if self.wiped.contains("server") && self.players_of(&of).iter().any(idle) {
+                    continue;
+                }
                 if self.players_of(&of).iter().all(|player| self.is_covered(*player)) {
                     self.healed.settled_ms.insert(of, None);
                 }

@@ -552,7 +552,10 @@ fn place(disk: &FaultyDisk, files: &[PathBuf], draw: u64) -> Option<(PathBuf, us
     let bytes = disk.read(&path).ok()?;
     let mut starts = Vec::new();
     let mut at = HEADER_BYTES;
-    while let Some(len) = bytes.get(at..at + 4).and_then(|len| len.try_into().ok()).map(u32::from_le_bytes) {
+    while let Some(len) = bytes.get(at..at + 4).and_then(|len| len.try_into().ok()).map(u32::from_le_bytes)
+        // What a crash has filled with zeros is no frame.
+        && len > 0
+    {
         starts.push(at);
         at += FRAME_HEAD_BYTES + len as usize;
     }
