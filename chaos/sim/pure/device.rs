@@ -14,6 +14,7 @@ use rejoin::model::client::player::{Effect, Input, Meet, Player};
 use rejoin::model::client::record::{MatchRecord, UserFiles};
 use rejoin::model::client::supervisor::DialId;
 use rejoin::model::id::Name;
+use rejoin::model::message::{KeeperMessage, ToServer};
 use rejoin::store::StoreError;
 
 use super::entropy::Chance;
@@ -242,6 +243,7 @@ impl World<'_> {
 
     /// What the player types, if it is time.
     pub(super) fn let_type(&mut self, number: usize) {
+        self.take_copy();
         let device = &self.devices[number];
         let Some(process) = &device.process else { return };
         let human = &mut self.humans[device.human];
@@ -295,6 +297,8 @@ impl World<'_> {
             }
             Effect::Send(message) => {
                 if let Some(conn) = process.conn {
+                    let promises = matches!(*message, ToServer::Keeper(KeeperMessage::Promise(_)));
+                    self.coverage.sometimes("promise given", promises);
                     self.tell_server(number, conn, at, *message);
                     return self.sent(number);
                 }
@@ -396,8 +400,9 @@ impl World<'_> {
                 self.net.send(at, conn, 0, Msg::Hello(hello));
             }
             (Msg::Down(message), Some(dial)) => self.welcomed(number, conn, dial, *message),
-            (Msg::Refused | Msg::Close, Some(dial)) => {
+            (msg @ (Msg::Refused | Msg::Close), Some(dial)) => {
                 process.dials.remove(&dial);
+                self.coverage.sometimes("link lost in the TLS handshake", matches!(msg, Msg::Close));
                 self.net.close(at, conn, 0, true);
                 self.feed(number, Input::Failed { dial, why: "refused".to_owned() });
             }

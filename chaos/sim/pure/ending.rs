@@ -6,6 +6,7 @@ use std::path::Path;
 
 use rejoin::chaos::finals::{Door, Finals};
 use rejoin::chaos::oracle;
+use rejoin::model::client::table::Table;
 use rejoin::model::engine::{Effect, Engine, Hashed, Hashing, Input, Settings};
 use rejoin::model::id::{Boot, ConnId, Name, RequestSeq, Run};
 use rejoin::model::key::SecretKey;
@@ -19,6 +20,7 @@ use rejoin::store::{self, Disk};
 use super::server::STATE;
 use super::world::World;
 use crate::sim::finals::{player_keeper, secrets_in, server_keeper};
+use crate::sim::plan::Host;
 
 /// Connections between two players at once.
 const LINES_MAX: u64 = 4;
@@ -85,12 +87,39 @@ impl World<'_> {
             for other in one + 1..=self.devices.len() {
                 let ends = [self.machine_of(one), self.machine_of(other)];
                 let cut = self.net.is_cut(ends[0].host, ends[1].host) || self.net.is_cut(ends[1].host, ends[0].host);
-                if cut || !ends.iter().all(|machine| machine.runs()) {
+                let shut = one == 0 && self.is_shut_out(other);
+                if cut || shut || !ends.iter().all(|machine| machine.runs()) || self.are_strangers(one, other) {
                     apart.push([self.name_of(one), self.name_of(other)]);
                 }
             }
         }
         apart
+    }
+
+    /// Whether the server that came from a copy no longer knows the password of who sits at a device.
+    fn is_shut_out(&self, number: usize) -> bool {
+        let process = self.devices[number - 1].process.as_ref();
+        self.wiped.contains("server") && process.is_some_and(|process| !process.player.has_session())
+    }
+
+    /// Whether two devices have no way to find each other: one of them cannot ask the server, and neither has heard from
+    /// the other where it is.
+    fn are_strangers(&self, one: usize, other: usize) -> bool {
+        let (Some(one), Some(other)) = (one.checked_sub(1), other.checked_sub(1)) else { return false };
+        let lost = |number: usize| {
+            let host = self.devices[number].machine.host;
+            let cut = self.net.is_cut(host, Host::Server) || self.net.is_cut(Host::Server, host);
+            cut || !self.server.machine.runs()
+        };
+        let table = |number: usize| self.devices[number].process.as_ref().and_then(|process| process.player.table());
+        let same = table(one).map(Table::id) == table(other).map(Table::id);
+        let knows = |number: usize, other: usize| {
+            let addrs = table(number).filter(|_| same).map(Table::candidates).unwrap_or_default();
+            addrs.iter().any(|addr| addr.ip() == self.devices[other].addr)
+        };
+        (lost(one) || lost(other) || self.is_shut_out(one + 1) || self.is_shut_out(other + 1))
+            && !knows(one, other)
+            && !knows(other, one)
     }
 
     fn measure(&mut self, finals: &mut Finals) {

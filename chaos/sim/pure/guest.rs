@@ -14,7 +14,7 @@ use rejoin::model::message::{
 };
 use rejoin::model::pulse::Silence;
 use rejoin::model::refusal::Refusal;
-use rejoin::model::sign::Signed;
+use rejoin::model::sign::{Signed, Verified};
 use rejoin::model::statement::{Proof, Resume};
 use rejoin::model::time::{Now, ms};
 use rejoin::server::checks::Checks;
@@ -37,8 +37,6 @@ pub(super) struct Guest {
     checks: Checks,
     live: bool,
     session: Option<SessionId>,
-    /// A newer connection has its session.
-    fenced: bool,
     pub(super) silence: Silence,
     /// What waits until the engine has dealt with what came before.
     inbox: VecDeque<ToServer>,
@@ -110,7 +108,6 @@ impl World<'_> {
             checks: Checks::new(id, self.server.key.public()),
             live: false,
             session: None,
-            fenced: false,
             silence: Silence::new(now),
             inbox: VecDeque::new(),
             turns: 0,
@@ -186,6 +183,7 @@ impl World<'_> {
         if matches!(input, Input::BadEntry { .. }) {
             self.coverage.sometimes("entry with a wrong signature refused", true);
         }
+        self.heed_duplicate(&input);
         guest_takes_turn(self, conn);
         self.tell(input);
         if let Some(process) = &mut self.server.process {
@@ -193,6 +191,19 @@ impl World<'_> {
             process.turns.push_back((after, conn));
             self.end_turns();
         }
+    }
+
+    /// Whether somebody delivers what the server holds already.
+    fn heed_duplicate(&mut self, input: &Input) {
+        let Input::Entries { match_id, entries, .. } = input else { return };
+        let of = self.server.process.as_ref().and_then(|process| process.engine.state().game(*match_id));
+        let known = |of: &rejoin::model::game::Match| {
+            let same = |entry: &Verified<rejoin::model::statement::Entry>| {
+                of.evidence.chain.entry(entry.body().ply).as_ref() == Some(entry)
+            };
+            entries.last().is_some_and(same)
+        };
+        self.coverage.sometimes("duplicate entry taken as the same", of.is_some_and(known));
     }
 
     /// Connections may say more once the replies to what they said have gone to them.
@@ -219,6 +230,8 @@ impl World<'_> {
     fn turn_away(&mut self, id: ConnId, why: CloseReason) {
         let Some(process) = &mut self.server.process else { return };
         let Some(guest) = process.guests.remove(&id) else { return };
+        let taken = why == CloseReason::Superseded;
+        self.coverage.sometimes("session taken over by a newer connection", taken);
         let closing = ToClient::Closing { why, retry_after_ms: 0 };
         self.transmit(guest.conn, closing);
         self.net.close(self.now, guest.conn, 1, false);
@@ -284,7 +297,6 @@ impl World<'_> {
             let body = Resume { session: request.session, nonce: guest.nonce, exporter };
             Signed { body, signature: request.signature }.verify(device, &server).is_ok()
         });
-        self.coverage.sometimes("resume with a wrong signature refused", !good);
         if let Some(process) = &mut self.server.process {
             process.inputs.push_back(Input::ResumeChecked { conn: id, good });
         }
@@ -295,24 +307,20 @@ impl World<'_> {
         message.seal(&self.server.key, &self.server.id);
         let Some(guest) = self.guest(id) else { return };
         guest.checks.sent(&message);
-        if guest.fenced && !matches!(message, ToClient::Closing { .. }) {
-            let said = format!("{message:.80?} on {} after a newer connection of {:?} was live", id.0, guest.session);
-            self.figures.doubles.push(said);
-        }
         if let ToClient::Live(view) = &message {
             self.fence(id, view.session);
         }
         self.answer(id, message);
     }
 
-    /// A connection has a session: from now on no other has.
+    /// A connection has a session: by now the one that had it before is closed.
     fn fence(&mut self, id: ConnId, session: SessionId) {
         let Some(process) = &mut self.server.process else { return };
         for (other, guest) in &mut process.guests {
             if *other == id {
                 (guest.live, guest.session) = (true, Some(session));
             } else if guest.session == Some(session) {
-                guest.fenced = true;
+                self.figures.doubles.push(format!("{session:?} is live on {} and on {}", other.0, id.0));
             }
         }
     }

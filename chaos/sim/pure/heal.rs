@@ -20,9 +20,11 @@ impl World<'_> {
         for number in 0..=self.devices.len() {
             let machine = self.machine(number);
             machine.sends_left = None;
-            if !machine.disk.is_dead() {
-                machine.disk.cut_power_at(u64::MAX);
+            if machine.alive && machine.disk.is_dead() {
+                self.end(number, super::machine::Death::PowerCut, 0);
             }
+            let machine = self.machine(number);
+            machine.disk.cut_power_at(u64::MAX);
             if !machine.alive && !machine.gone {
                 let life = machine.life;
                 self.later(now, Task::Start { machine: number, life });
@@ -35,11 +37,18 @@ impl World<'_> {
                 continue;
             }
             let device = &self.devices[number];
-            let open = device.shown.seat.is_some() || device.shown.matches.len() > device.shown.recorded.len();
+            let open = device.shown.seat.is_some() || device.shown.decided.len() > device.shown.recorded.len();
+            // Nobody is logged in by the program alone.
+            let open = open && device.process.as_ref().is_none_or(|process| process.player.has_session());
             self.healed.live_ms.insert(device.who.clone(), None);
             self.healed.urgent.insert(device.who.clone(), open);
             let unsettled = device.shown.matches.difference(&device.shown.recorded).cloned().collect::<Vec<_>>();
             for of in unsettled {
+                // Of what the server has lost it hears from who has it, be it a client that is idle.
+                let idle = |player: &usize| self.devices[*player].shown.recorded.contains(&of);
+                if self.wiped.contains("server") && self.players_of(&of).iter().any(idle) {
+                    continue;
+                }
                 if self.players_of(&of).iter().all(|player| self.is_covered(*player)) {
                     self.healed.settled_ms.insert(of, None);
                 }
@@ -56,7 +65,9 @@ impl World<'_> {
         let (here, host) = (!device.machine.gone && device.machine.paused == 0, device.machine.host);
         let reaches = !self.net.is_cut(host, Host::Server) && !self.net.is_cut(Host::Server, host);
         let server = !self.server.machine.gone && self.server.machine.paused == 0;
-        sits && honest && here && reaches && server
+        // Who has changed its password since the copy that was put back was taken cannot log in any more.
+        let known = !self.wiped.contains("server") || device.process.as_ref().is_some_and(|of| of.player.has_session());
+        sits && honest && here && reaches && server && known
     }
 
     /// The devices that have shown a match.

@@ -74,7 +74,7 @@ pub(crate) const SOMETIMES: &[&str] = &[
     "seat moved",
     "server back during direct play",
     "server killed right after a send",
-    "session superseded",
+    "session taken over by a newer connection",
     "snapshot made",
     "state found to be lost",
     "state rolled back, as a player says",

@@ -62,6 +62,8 @@ pub(super) struct End {
 #[derive(Debug)]
 pub(super) struct Conn {
     pub(super) ends: [End; 2],
+    /// Whether the end that was dialled has answered.
+    pub(super) is_accepted: bool,
     /// Which port was dialled.
     pub(super) port: u16,
     /// What TLS makes of it.
@@ -153,7 +155,13 @@ impl Net {
             last: 0,
         };
         let exporter = self.chance.bytes();
-        self.conns.push(Conn { ends: [end(from), end(to)], port, exporter, stuck: Default::default() });
+        self.conns.push(Conn {
+            ends: [end(from), end(to)],
+            is_accepted: false,
+            port,
+            exporter,
+            stuck: Default::default(),
+        });
         let conn = self.conns.len() - 1;
         self.send(at_ms, conn, 0, Msg::Syn);
         conn
@@ -291,7 +299,7 @@ impl Net {
     pub(super) fn of(&self, machine: usize) -> Vec<(usize, usize)> {
         let ends = |(conn, of): (usize, &Conn)| {
             let at = |end: usize| (of.ends[end].machine == machine && of.ends[end].open).then_some((conn, end));
-            at(0).or_else(|| at(1))
+            at(0).or_else(|| at(1).filter(|_| of.is_accepted))
         };
         self.conns.iter().enumerate().filter_map(ends).collect()
     }

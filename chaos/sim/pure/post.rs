@@ -30,8 +30,10 @@ impl World<'_> {
             return;
         }
         if !machine.alive {
-            // Only what is held for the next process comes here.
-            machine.backlog.push_back(arrival);
+            // Only what is held for the server's next process is heard.
+            if number == 0 && matches!(arrival.msg, Msg::Tls) {
+                machine.backlog.push_back(arrival);
+            }
         } else if machine.paused > 0 || machine.busy_until > now || !machine.backlog.is_empty() {
             let wakes = machine.paused == 0 && machine.backlog.is_empty();
             let at = machine.busy_until;
@@ -53,6 +55,7 @@ impl World<'_> {
         };
         self.hash_more(conn as u64, if listens { 1 } else { 2 });
         if listens {
+            self.net.conns[conn].is_accepted = true;
             self.net.send(self.now, conn, 1, Msg::SynAck);
         } else {
             self.net.send(self.now, conn, 1, Msg::Refused);

@@ -132,8 +132,7 @@ impl World<'_> {
                 return self.end(0, Death::Failed, u64::MAX);
             };
             self.coverage.sometimes("damage named at start", true);
-            // As an operator does who puts the file back.
-            self.server.machine.disk.damage(&path, |bytes| bytes[at] = byte);
+            put_back(&self.server.machine.disk, &path, at, byte);
         }
         self.end(0, Death::Failed, RESPAWN_MS);
     }
@@ -206,7 +205,7 @@ impl World<'_> {
             } else {
                 self.figures.damage_believed.push(format!("byte {at} of {}", path.display()));
             }
-            self.server.machine.disk.damage(&path, |bytes| bytes[at] = byte);
+            put_back(&self.server.machine.disk, &path, at, byte);
         }
     }
 
@@ -454,6 +453,15 @@ impl Process {
         }
         Ok(())
     }
+}
+
+/// As an operator does who puts the file back; what recovery has cut off needs no repair.
+fn put_back(disk: &FaultyDisk, path: &Path, at: usize, byte: u8) {
+    disk.damage(path, |bytes| {
+        if let Some(damaged) = bytes.get_mut(at) {
+            *damaged = byte;
+        }
+    });
 }
 
 /// Keeps space aside; whether there was enough.

@@ -7,6 +7,9 @@ use rejoin::model::client::event::{Event, LinkState, PathKind};
 
 use super::world::World;
 
+/// Two that come back within this do so at once.
+const AT_ONCE_MS: u64 = 20;
+
 /// As it was shown last.
 #[derive(Clone, Debug)]
 pub(super) struct Shown {
@@ -19,6 +22,8 @@ pub(super) struct Shown {
     pub(super) decided: BTreeSet<String>,
     /// All matches that were shown.
     pub(super) matches: BTreeSet<String>,
+    /// When the link was last live anew.
+    live_at: u64,
     /// How the link went.
     pub(super) cause: &'static str,
     /// Dials of the last second.
@@ -35,6 +40,7 @@ impl Default for Shown {
             recorded: BTreeSet::new(),
             decided: BTreeSet::new(),
             matches: BTreeSet::new(),
+            live_at: 0,
             cause: "",
             dials: VecDeque::new(),
             dials_max: 0,
@@ -45,8 +51,8 @@ impl Default for Shown {
 impl Shown {
     /// What is left of it when the process ends.
     pub(super) fn after_end(&mut self) -> Self {
-        let Self { recorded, decided, matches, dials, dials_max, .. } = std::mem::take(self);
-        Self { recorded, decided, matches, dials, dials_max, ..Self::default() }
+        let Self { recorded, decided, matches, dials, dials_max, live_at, .. } = std::mem::take(self);
+        Self { recorded, decided, matches, dials, dials_max, live_at, ..Self::default() }
     }
 
     /// The client gave its connection up by itself.
@@ -116,15 +122,26 @@ impl World<'_> {
             let cause = std::mem::take(&mut device.shown.cause).to_owned();
             let outage = Outage { who: device.who.clone(), cause, attempts: *attempts, length_ms: *outage_ms };
             self.figures.outages.push(outage);
+            self.heed_return(number);
         }
         self.heed_event(number, event);
-        if matches!(event, Event::Reply(reply) if reply.ok && reply.command == "login") {
-            self.take_copy();
-        }
         let human = self.devices[number].human;
         if self.seats[human] == number {
             self.humans[human].shown(self.now, event, &mut self.history);
         }
+    }
+
+    /// A link is live again.
+    fn heed_return(&mut self, number: usize) {
+        let now = self.now;
+        let together =
+            self.devices.iter().any(|other| other.number != number && other.shown.live_at + AT_ONCE_MS > now);
+        let shown = &mut self.devices[number].shown;
+        let again = shown.live_at > 0;
+        shown.live_at = now;
+        let direct = shown.path == PathKind::Direct;
+        self.coverage.sometimes("both reconnect at once", again && together);
+        self.coverage.sometimes("server back during direct play", again && direct);
     }
 
     /// What of it a good suite must meet.
@@ -142,7 +159,6 @@ impl World<'_> {
             Event::Notice { code, .. } => {
                 self.coverage.sometimes("seat moved", *code == "seat-taken");
                 self.coverage.sometimes("damaged match file set aside", *code == "match-file-damaged");
-                self.coverage.sometimes("session superseded", *code == "superseded");
                 self.coverage.sometimes("agreed while the server was down", *code == "agreed");
                 if matches!(*code, "match-file-damaged" | "file-damaged") {
                     self.told_damage(number);

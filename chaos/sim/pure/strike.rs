@@ -363,7 +363,7 @@ impl World<'_> {
     /// Takes the copy that `WipeServer` puts back, as soon as all players are logged in.
     pub(super) fn take_copy(&mut self) {
         let wanted = self.plan.faults.iter().any(|fault| matches!(fault.kind, Kind::WipeServer));
-        if !wanted || self.server.copy.is_some() || !self.all_logged_in() {
+        if self.server.copy.is_some() || !wanted || !self.all_logged_in() {
             return;
         }
         let disk = self.server.machine.disk.fork();
@@ -395,6 +395,8 @@ impl World<'_> {
         if let Err(error) = restored {
             self.violate("I8", format!("a copy of the state cannot be put back: {error}"));
         }
+        // Whatever was damaged went with the disk.
+        self.server.rot = None;
         self.server.machine.disk = copy;
         self.frail.insert(Host::Server);
         self.wiped.insert("server".to_owned());
@@ -550,7 +552,10 @@ fn place(disk: &FaultyDisk, files: &[PathBuf], draw: u64) -> Option<(PathBuf, us
     let bytes = disk.read(&path).ok()?;
     let mut starts = Vec::new();
     let mut at = HEADER_BYTES;
-    while let Some(len) = bytes.get(at..at + 4).and_then(|len| len.try_into().ok()).map(u32::from_le_bytes) {
+    while let Some(len) = bytes.get(at..at + 4).and_then(|len| len.try_into().ok()).map(u32::from_le_bytes)
+        // What a crash has filled with zeros is no frame.
+        && len > 0
+    {
         starts.push(at);
         at += FRAME_HEAD_BYTES + len as usize;
     }

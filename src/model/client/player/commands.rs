@@ -220,8 +220,9 @@ impl Player {
             Typed::Begin(to, _) => self.reply(Reply::said(word, format!("asked {to}; waiting for an answer"))),
             Typed::Rematch => self.reply(Reply::said(word, "asked for another one; waiting for an answer")),
             Typed::Logout => {
-                self.reply(Reply::said(word, "logged out"));
+                // On disk first: who was told so is not logged in again after a crash.
                 self.forget_session();
+                self.reply(Reply::said(word, "logged out"));
             }
             Typed::Decline(_) => {
                 self.reply(Reply::done(word));

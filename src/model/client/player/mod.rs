@@ -365,7 +365,9 @@ impl Player {
         self.supervisor.live(self.now);
         self.failure_told = false;
         self.ways.told = false;
-        self.asked_seats.clear();
+        // What waits for its answer goes out again by itself. Another one would take the seat from it.
+        let asked = |pending: &Pending| if let Typed::TakeSeat(of) = pending.typed { Some(of) } else { None };
+        self.asked_seats = self.outbox.iter().filter_map(asked).collect();
         self.server_delays.clear();
         self.wake_peer();
         for pending in &self.outbox {

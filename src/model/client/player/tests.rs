@@ -6,8 +6,10 @@ use super::{Effect, Input};
 use crate::model::client::command::Typed;
 use crate::model::client::event::Event;
 use crate::model::client::peer::PeerConn;
+use crate::model::client::record::Write;
 use crate::model::client::table;
-use crate::model::message::{Entries, KeeperMessage, ToPeer};
+use crate::model::event::Event as LogEvent;
+use crate::model::message::{Answer, Entries, KeeperMessage, ToClient, ToPeer, ToServer};
 use crate::model::statement::Fared;
 use crate::model::time::WallMs;
 use crate::model::world::World;
@@ -147,6 +149,45 @@ fn a_match_that_was_left_blocks_nobody_and_goes_on_when_both_want() {
     assert!(resumed);
     play(&mut world, &X_WINS[1..]);
     assert_eq!(results(&world, x), [(Fared::Win, false), (Fared::Win, true)]);
+}
+
+#[test]
+fn who_is_told_to_be_logged_out_has_no_session_on_disk() {
+    let mut world = World::new(3, 1);
+    world.log_in_all();
+    let player = &mut world.clients[0].player;
+    player.handle(world.now, WallMs(0), Input::Typed(Typed::Logout));
+    let mut sent = std::iter::from_fn(|| player.poll_effect());
+    let seq = sent.find_map(|effect| match effect {
+        Effect::Send(message) => match *message {
+            ToServer::Request { seq, .. } => Some(seq),
+            _ => None,
+        },
+        _ => None,
+    });
+    let answer = ToClient::Answer { seq: seq.expect("it is asked"), result: Ok(Answer::Done) };
+    player.handle(world.now, WallMs(0), Input::Message(Box::new(answer)));
+    let done: Vec<Effect> = std::iter::from_fn(|| player.poll_effect()).collect();
+    let at = |is: fn(&Effect) -> bool| done.iter().position(is).expect("it is done");
+    let gone = at(|effect| matches!(effect, Effect::Write(Write::Session(None))));
+    let told = at(|effect| matches!(effect, Effect::Show(event) if matches!(**event, Event::Reply(_))));
+    assert!(gone < told, "{done:?}");
+}
+
+#[test]
+fn a_seat_is_asked_for_once_however_often_the_link_breaks() {
+    let mut world = seated();
+    // The server is killed before it has written down that the seat was asked for.
+    world.room = world.durable();
+    world.lose_files(0);
+    world.settle();
+    world.kill_server();
+    world.room = usize::MAX;
+    world.start_server();
+    world.settle();
+    let asked = |event: &&LogEvent| matches!(event, LogEvent::SeatAsked { .. });
+    assert_eq!(world.log.iter().filter(asked).count(), 1);
+    assert!(world.clients[0].player.table().is_some_and(|table| table.key().is_some()), "it has its seat");
 }
 
 #[test]
