@@ -124,7 +124,7 @@ fn kind(which: u64, draw: &mut impl FnMut(u64, u64) -> u64) -> Kind {
         0 | 1 => Kind::Kill { host: one },
         2 | 3 => Kind::PowerCut { host: one },
         4 => Kind::Silence { host: one },
-        5 | 6 | 7 => Kind::AtDisk { host: one, after: small(draw(1, 30)) },
+        5..=7 => Kind::AtDisk { host: one, after: small(draw(1, 30)) },
         8 | 9 => Kind::AtSend { host: one, after: small(draw(1, 20)) },
         10 => Kind::RestartLoop { host: one, times: u8::try_from(draw(2, 5)).unwrap() },
         11 | 12 => Kind::Pause { host: one },

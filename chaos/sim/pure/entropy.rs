@@ -11,7 +11,7 @@ pub(super) struct Chance(Arc<Mutex<Seeded>>);
 
 impl Chance {
     pub(super) fn new(seed: u64) -> Self {
-        Self(Arc::new(Mutex::new(Seeded(seed ^ 0x5eed_0f_9a3e))))
+        Self(Arc::new(Mutex::new(Seeded(seed ^ 0x5eed_0f9a_3e01))))
     }
 
     pub(super) fn next(&self) -> u64 {

@@ -13,14 +13,18 @@
 //!  after heal_at: look_for_health; in the end: keepers, doors, figures ──> oracle
 //! ```
 
+#![allow(clippy::wildcard_enum_match_arm, reason = "a simulation picks what it looks for among messages and events")]
+
 mod clock;
 mod device;
 mod ending;
 mod entropy;
 mod guest;
 mod heal;
+mod journal;
 mod liar;
 mod log;
+mod losses;
 mod machine;
 mod meeting;
 mod net;

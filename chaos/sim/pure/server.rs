@@ -25,16 +25,11 @@ use crate::sim::plan::Host;
 /// The state directory.
 pub(super) const STATE: &str = "/srv/state";
 /// How soon a server that could not go on is started again.
-const RESPAWN_MS: u64 = 150;
+pub(super) const RESPAWN_MS: u64 = 150;
 /// How often sealed segments are looked at, in a world with small ones.
 const SNAPSHOT_EVERY_MS: u64 = 700;
 /// Larger segments are none that fill up in a world.
 const SMALL_SEGMENT: u64 = 64 * 1024;
-/// How soon a full disk is tried again.
-const FULL_RETRY_MS: u64 = 500;
-/// Space kept aside for what was decided when the disk fills up.
-const RESERVE_BYTES: usize = 8 * 1024;
-const RESERVE: &str = "reserve";
 
 /// The server's machine, and what outlives its process.
 pub(super) struct Server {
@@ -61,13 +56,13 @@ pub(super) struct Process {
     pub(super) engine: Engine,
     /// Inputs that effects have led to.
     pub(super) inputs: VecDeque<Input>,
-    journal: Journal<Fact>,
+    pub(super) journal: Journal<Fact>,
     /// Decided and not given to the disk yet.
-    waiting: Vec<Vec<Fact>>,
+    pub(super) waiting: Vec<Vec<Fact>>,
     /// Given to the disk, and when it will be done.
-    syncing: Option<(u64, Vec<Vec<Fact>>)>,
-    full: bool,
-    reserved: bool,
+    pub(super) syncing: Option<(u64, Vec<Vec<Fact>>)>,
+    pub(super) full: bool,
+    pub(super) reserved: bool,
     /// Of whom it has heard, by connection.
     pub(super) guests: BTreeMap<ConnId, Guest>,
     /// Whose words are not dealt with, by the fact the replies wait for.
@@ -77,7 +72,7 @@ pub(super) struct Process {
     /// The fact that must be on disk before anybody is served, and this run.
     opening: Option<(Lsn, Boot)>,
     pub(super) draining: bool,
-    snapshotter: Snapshotter<State>,
+    pub(super) snapshotter: Snapshotter<State>,
     snapshot_at: u64,
     /// When the hashing thread is free.
     pub(super) hashes_until: u64,
@@ -236,20 +231,6 @@ impl World<'_> {
         }
     }
 
-    /// The journal's thread takes all that waits.
-    fn begin_sync(&mut self) {
-        let takes = self.chance_of_sync();
-        let Some(process) = &mut self.server.process else { return };
-        if process.syncing.is_none() && !process.waiting.is_empty() {
-            process.syncing = Some((self.now + takes, std::mem::take(&mut process.waiting)));
-        }
-    }
-
-    fn chance_of_sync(&self) -> u64 {
-        let due = self.server.process.as_ref().is_some_and(|of| of.syncing.is_none() && !of.waiting.is_empty());
-        if due { self.chance.between(0, 2) + self.server.machine.sync_ms } else { 0 }
-    }
-
     /// When the server has something to do.
     pub(super) fn server_waits(&mut self) {
         let Some(process) = &self.server.process else {
@@ -283,51 +264,8 @@ impl World<'_> {
         self.drive();
     }
 
-    /// The sync is done.
-    fn synced(&mut self) {
-        let Some((_, batches)) = self.server.process.as_mut().and_then(|process| process.syncing.take()) else {
-            return;
-        };
-        let disk = self.server.machine.disk.clone();
-        let Some(process) = &mut self.server.process else { return };
-        match process.write(&disk, batches, self.now) {
-            Ok(()) => {}
-            Err(_) if disk.is_dead() => {
-                let back = self.server.machine.back_after_ms;
-                self.coverage.sometimes("power cut in a write of the journal", true);
-                return self.end(0, Death::PowerCut, back);
-            }
-            Err(error) => {
-                self.note(0, || format!("the journal cannot go on: {error}"));
-                self.coverage.sometimes("journal failed, and was recovered", true);
-                return self.end(0, Death::Failed, RESPAWN_MS);
-            }
-        }
-        self.hear_journal();
-    }
-
-    fn hear_journal(&mut self) {
-        let Some(process) = &mut self.server.process else { return };
-        let (_, flushed) = process.engine.lsns();
-        let last = process.journal.last();
-        if last > flushed {
-            process.inputs.push_back(Input::Flushed(last));
-        }
-        let full = !process.reserved;
-        if full != process.full {
-            process.full = full;
-            process.inputs.push_back(Input::DiskFull(full));
-            self.note(0, || format!("disk full: {full}"));
-            self.coverage.sometimes("disk full, and the server went on", full);
-        }
-        self.drive();
-        self.end_turns();
-        self.finish_opening();
-        self.finish_draining();
-    }
-
     /// The start is on disk: the file beside the keys is written, and whoever knocks is let in.
-    fn finish_opening(&mut self) {
+    pub(super) fn finish_opening(&mut self) {
         let Some(process) = &mut self.server.process else { return };
         let flushed = process.engine.lsns().1;
         let Some((_, boot)) = process.opening.take_if(|(after, _)| *after <= flushed) else { return };
@@ -351,57 +289,12 @@ impl World<'_> {
     }
 
     /// A server that was asked to stop ends once all it has said is on disk.
-    fn finish_draining(&mut self) {
+    pub(super) fn finish_draining(&mut self) {
         let done = self.server.process.as_ref().is_some_and(|process| process.draining && process.engine.is_quiet());
         if done {
             let back = self.server.machine.back_after_ms;
             self.coverage.sometimes("stopped in order", true);
             self.end(0, Death::Stopped, back);
-        }
-    }
-
-    fn snapshot(&mut self) {
-        let Some(process) = &mut self.server.process else { return };
-        let made = process.snapshotter.step();
-        let disk = &self.server.machine.disk;
-        if disk.is_dead() {
-            let back = self.server.machine.back_after_ms;
-            self.coverage.sometimes("power cut in a snapshot", true);
-            return self.end(0, Death::PowerCut, back);
-        }
-        match made {
-            Ok(None) => {}
-            Ok(Some(step)) => {
-                self.coverage.sometimes("snapshot made", true);
-                self.note(0, || format!("snapshot up to fact {}", step.last.0));
-            }
-            Err(error @ StoreError::SyncFailed { .. }) => {
-                self.note(0, || format!("snapshot: {error}"));
-                return self.end(0, Death::Failed, RESPAWN_MS);
-            }
-            Err(error) => {
-                self.coverage.sometimes("disk full in a snapshot", matches!(error, StoreError::Full { .. }));
-                self.note(0, || format!("no snapshot: {error}"));
-            }
-        }
-        self.server_waits();
-    }
-
-    /// The process ends while the disk is at work: some of what it was to do is done.
-    pub(super) fn break_in_sync(&mut self, how: Death) {
-        let Some((_, batches)) = self.server.process.as_mut().and_then(|process| process.syncing.take()) else {
-            return;
-        };
-        let disk = self.server.machine.disk.clone();
-        if how == Death::Failed || disk.is_dead() {
-            return;
-        }
-        let done = self.chance.between(1, 3);
-        disk.cut_power_at(disk.operations() + done);
-        if let Some(process) = &mut self.server.process {
-            let written = process.write(&disk, batches, self.now);
-            self.coverage.sometimes("crash between write and sync", written.is_err() && done > 1);
-            self.coverage.sometimes("crash between sync and acknowledgement", written.is_ok());
         }
     }
 
@@ -429,32 +322,6 @@ impl World<'_> {
     }
 }
 
-impl Process {
-    /// One step of the journal's thread: writes, syncs, keeps space aside.
-    fn write(&mut self, disk: &FaultyDisk, batches: Vec<Vec<Fact>>, at_ms: u64) -> Result<(), StoreError> {
-        let reserve = Path::new(STATE).join(RESERVE);
-        let mut written = self.journal.append(&batches);
-        if matches!(written, Err(StoreError::Full { .. })) {
-            // Its space goes to what waits.
-            let _ = disk.remove(&reserve);
-            self.reserved = false;
-            written = self.journal.append(&batches);
-        }
-        match written {
-            Ok(_) => self.reserved = self.reserved || keep_aside(disk, &reserve),
-            Err(StoreError::Full { .. }) => {
-                self.syncing = Some((at_ms + FULL_RETRY_MS, batches));
-                return Ok(());
-            }
-            Err(error) => return Err(error),
-        }
-        if !self.reserved {
-            self.syncing = Some((at_ms + FULL_RETRY_MS, Vec::new()));
-        }
-        Ok(())
-    }
-}
-
 /// As an operator does who puts the file back; what recovery has cut off needs no repair.
 fn put_back(disk: &FaultyDisk, path: &Path, at: usize, byte: u8) {
     disk.damage(path, |bytes| {
@@ -462,17 +329,4 @@ fn put_back(disk: &FaultyDisk, path: &Path, at: usize, byte: u8) {
             *damaged = byte;
         }
     });
-}
-
-/// Keeps space aside; whether there was enough.
-fn keep_aside(disk: &FaultyDisk, reserve: &Path) -> bool {
-    let made = match disk.create(reserve) {
-        Ok(mut file) => file.append(&[0; RESERVE_BYTES]).and_then(|()| file.sync()),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return true,
-        Err(error) => Err(error),
-    };
-    if made.is_err() {
-        let _ = disk.remove(reserve);
-    }
-    made.is_ok()
 }
