@@ -198,7 +198,9 @@ impl Args {
     fn failures(&self, batch: &Batch, sum: &Sum) {
         let mut seeds = BTreeMap::<&str, BTreeSet<u64>>::new();
         for (seed, outcome) in &sum.failed {
-            outcome.violations.iter().for_each(|of| drop(seeds.entry(&of.invariant).or_default().insert(*seed)));
+            for violation in &outcome.violations {
+                seeds.entry(&violation.invariant).or_default().insert(*seed);
+            }
         }
         for (invariant, seeds) in &seeds {
             let some: Vec<u64> = seeds.iter().take(10).copied().collect();

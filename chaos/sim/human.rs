@@ -144,7 +144,8 @@ impl Human {
 
     /// Whether all that was to be played is played, and told as recorded.
     pub(crate) fn is_done(&self) -> bool {
-        self.partner.is_none() && self.account || self.partner.is_some() && self.done.len() >= self.wanted
+        self.partner.is_none() && self.account
+            || self.partner.is_some() && self.done.len() >= self.wanted && self.open.is_empty()
     }
 
     /// From now on nothing more is begun.

@@ -148,6 +148,9 @@ pub struct Healed {
     pub live_ms: BTreeMap<String, Option<u64>>,
     /// For each device: whether it was in a match or had something unsettled, so that the shorter bound holds.
     pub urgent: BTreeMap<String, bool>,
+    /// How long a message travels at most. The bounds are those of a fast network; four round trips to the server come
+    /// on top: TCP, TLS, the first frames, the session.
+    pub distance_ms: u64,
     /// For each match that was not settled then: how long until it was playable at both or settled at both.
     pub settled_ms: BTreeMap<String, Option<u64>>,
 }

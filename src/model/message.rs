@@ -82,7 +82,7 @@ pub enum ToClient {
         /// Why.
         why: InviteEnd,
     },
-    /// You are seated in a match.
+    /// You are seated in a match; or, if it is not active, the server had lost it and has it from the other player.
     Matched(Box<MatchView>),
     /// Somebody left: the match is suspended.
     Suspended {

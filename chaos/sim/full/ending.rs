@@ -222,7 +222,7 @@ impl World {
             for other in &machines[at + 1..] {
                 let cut = fabric.is_cut(one.id, other.id) || fabric.is_cut(other.id, one.id);
                 let between_players = at > 0 && !self.plan.direct;
-                if cut || between_players || !one.runs || !other.runs {
+                if cut || fabric.is_deceived(one.id, other.id) || between_players || !one.runs || !other.runs {
                     apart.push([one.name.clone(), other.name.clone()]);
                 }
             }
@@ -311,6 +311,7 @@ impl World {
         let name = |player: &usize| self.devices[self.players[*player].device].machine.name.clone();
         finals.healed = finals::Healed {
             at_ms: Some(healed.at_ms),
+            distance_ms: self.plan.latency_ms.1,
             live_ms: healed.live.iter().map(|(player, (_, ms))| (name(player), *ms)).collect(),
             urgent: healed.live.iter().map(|(player, (urgent, _))| (name(player), *urgent)).collect(),
             settled_ms: healed.settled.clone(),

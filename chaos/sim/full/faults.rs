@@ -358,6 +358,29 @@ impl World {
         }
     }
 
+    /// What is cut for good is so for the machine that a player has moved to as well.
+    pub(super) fn stays_cut(&mut self, host: Host) {
+        let Some(new) = self.id(host) else { return };
+        let kinds: Vec<Kind> = self
+            .active
+            .values()
+            .filter(|active| active.fault.for_ms == u64::MAX)
+            .map(|active| active.fault.kind)
+            .collect();
+        for kind in kinds {
+            let mut pairs = Vec::new();
+            if kind == Kind::ServerAlone {
+                pairs = self.to_the_server();
+            } else if kind == Kind::PlayersApart {
+                pairs = self.between_players();
+            } else if let Kind::Partition { one, other } = kind {
+                pairs.extend(self.id(one).zip(self.id(other)));
+            }
+            pairs.retain(|(one, other)| [one, other].contains(&&new));
+            drop(self.cut_both(&pairs, false));
+        }
+    }
+
     fn cut_both(&mut self, pairs: &[(MachineId, MachineId)], all_at_once: bool) -> Option<Vec<Undo>> {
         let mut fabric = self.wires.lock();
         let mut undo = Vec::new();
@@ -523,6 +546,7 @@ impl World {
     pub(super) fn stopped(&mut self) {
         self.crash(Host::Server, Death::Stopped);
         self.server_desk.replace(ServerDesk::default());
+        self.look_after(Host::Server);
     }
 
     /// Starts it again soon, unless a fault says when.

@@ -94,6 +94,7 @@ impl World {
         self.crash(host, death);
         self.players[usize::from(player)].human.changes_device();
         self.new_device(usize::from(player));
+        self.stays_cut(host);
         true
     }
 

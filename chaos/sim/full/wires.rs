@@ -275,6 +275,14 @@ impl Fabric {
         }
     }
 
+    /// Whether two machines have a connection that leads nowhere, and have not noticed.
+    pub(super) fn is_deceived(&self, one: MachineId, other: MachineId) -> bool {
+        self.conns.values().any(|conn| {
+            let between = conn.ends.iter().all(|end| [one, other].contains(&end.machine));
+            conn.mute && between && conn.ends.iter().all(|end| !end.gone)
+        })
+    }
+
     pub(super) fn delay_us(&mut self, from: MachineId, to: MachineId) -> u64 {
         let slow = self.links.get(&(from, to)).and_then(|link| link.slow_us);
         let (least, most) = match (slow, self.storm) {

@@ -32,6 +32,7 @@ impl World<'_> {
         }
         self.humans.iter_mut().for_each(crate::sim::human::Human::last_match);
         self.healed.at_ms = Some(now);
+        self.healed.distance_ms = self.plan.latency_ms.1;
         for number in 0..self.devices.len() {
             if !self.is_covered(number) {
                 continue;

@@ -11,6 +11,8 @@ const LIVE_IDLE_MAX_MS: u64 = 6000;
 const SETTLED_MAX_MS: u64 = 2000;
 /// What the ticks of a simulation may add.
 const SLACK_MS: u64 = 100;
+/// Ways of a message from a dial to a live link.
+const WAYS: u64 = 8;
 /// Dials of one device in one second. The waits between them are drawn from 0 to 50, 100, 200 and 400 ms, and then from 0
 /// to 500: seven or so fit into a second. That 20 of the long ones do has a chance of 2^20/20!, which is below 10^-12; the
 /// four before them make 24.
@@ -24,7 +26,7 @@ pub(super) fn links(case: &Case<'_>) -> Finding {
     let mut wrong = Vec::new();
     for (device, took) in &healed.live_ms {
         let urgent = healed.urgent.get(device).copied().unwrap_or(true);
-        let max = if urgent { LIVE_URGENT_MAX_MS } else { LIVE_IDLE_MAX_MS };
+        let max = if urgent { LIVE_URGENT_MAX_MS } else { LIVE_IDLE_MAX_MS } + WAYS * healed.distance_ms;
         if took.is_none_or(|took| took > max + SLACK_MS) {
             wrong.push(format!(
                 "{device} is live {} after the end of the faults; at most {max} ms are allowed",
@@ -38,10 +40,11 @@ pub(super) fn links(case: &Case<'_>) -> Finding {
 /// L2.
 pub(super) fn matches(case: &Case<'_>) -> Finding {
     let healed = &case.finals.healed;
-    let late = healed.settled_ms.iter().filter(|(_, took)| took.is_none_or(|took| took > SETTLED_MAX_MS + SLACK_MS));
+    let max = SETTLED_MAX_MS + WAYS * healed.distance_ms;
+    let late = healed.settled_ms.iter().filter(|(_, took)| took.is_none_or(|took| took > max + SLACK_MS));
     let wrong = late.map(|(id, took)| {
         format!(
-            "match {id} is playable or settled {} after the end of the faults; at most {SETTLED_MAX_MS} ms are allowed",
+            "match {id} is playable or settled {} after the end of the faults; at most {max} ms are allowed",
             shown(*took)
         )
     });

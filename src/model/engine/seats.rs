@@ -105,10 +105,16 @@ impl Engine {
         if self.wall < first.settle_by {
             self.lose_state();
         }
-        let by = self.user_of(conn)?.1.name.clone();
+        let (user, by) = self.user_of(conn).map(|(_, account)| (account.user, account.name.clone()))?;
         self.commit(vec![Fact::MatchTaken { grant: first.clone() }]);
         self.taken.insert(match_id);
         self.log(Event::MatchTaken { match_id, by });
+        // The other may never have heard of it: the match began and was lost while that player was away.
+        for other in first.users.into_iter().filter(|other| *other != user) {
+            if let Some(view) = self.match_view(match_id, other) {
+                self.send_to(other, ToClient::Matched(Box::new(view)));
+            }
+        }
         Ok(())
     }
 

@@ -187,16 +187,15 @@ impl Player {
 
     fn matched(&mut self, view: &MatchView) {
         let id = view.grant.body.match_id;
-        self.invites.clear();
         self.take_view(view);
-        self.sit(id);
-        self.explain_ways();
-        if let Some(have) = self
-            .tables
-            .get(&id)
-            .filter(|table| table.evidence.chain.plies() > 0 || table.key().is_none())
-            .map(Table::have)
-        {
+        // One that the server had lost, and is told of by the other player, is not played yet: it asks what is here.
+        if view.active {
+            self.invites.clear();
+            self.sit(id);
+            self.explain_ways();
+        }
+        let says = |table: &&Table| table.evidence.chain.plies() > 0 || table.key().is_none() || !view.active;
+        if let Some(have) = self.tables.get(&id).filter(says).map(Table::have) {
             self.send(ToServer::Keeper(have));
         }
     }
