@@ -40,7 +40,11 @@ pub(crate) fn decode_in_order<T: DeserializeOwned + Send>(
         let mut pairs = unit.iter().zip(lists);
         pairs.try_for_each(|(frame, items)| take(frame, items).map_err(|why| Misfit { at: frame.at, why }))
     };
-    let decoders = thread::available_parallelism().map_or(1, usize::from).min(DECODERS_MAX).min(units.len());
+    // Most files are one unit, and to ask how many threads there may be costs more than to decode one of those.
+    let decoders = match units.len() {
+        0 | 1 => 1,
+        units => thread::available_parallelism().map_or(1, usize::from).min(DECODERS_MAX).min(units),
+    };
     if decoders <= 1 {
         return units.iter().try_for_each(|unit| take_unit(unit, decode_unit(unit)?));
     }

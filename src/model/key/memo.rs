@@ -55,3 +55,26 @@ pub(super) fn verify(key: &PublicKey, bytes: &[u8], signature: &Signature, check
         None => check(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::model::key::{SecretKey, Signature, memo};
+
+    #[test]
+    fn what_is_known_to_be_right_makes_nothing_else_right() {
+        let (key, other) = (SecretKey::from_seed(&[1; 32]), SecretKey::from_seed(&[2; 32]));
+        let fresh = key.sign(b"a");
+        memo::begin();
+        let signature = key.sign(b"a");
+        assert_eq!(signature, fresh);
+        for _ in 0..2 {
+            assert!(key.public().verifies(b"a", &signature));
+            assert!(!key.public().verifies(b"b", &signature), "other bytes");
+            assert!(!other.public().verifies(b"a", &signature), "another key");
+            assert!(!key.public().verifies(b"a", &other.sign(b"a")), "another signature");
+            assert!(!key.public().verifies(b"a", &Signature::EMPTY));
+        }
+        memo::end();
+        assert!(key.public().verifies(b"a", &signature));
+    }
+}
