@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rejoin::chaos::finals::{self, Door, Figures, Finals};
+use rejoin::chaos::history::{Record, Told, What};
 use rejoin::chaos::oracle::{Violation, judge};
 use rejoin::model::client::event::{LinkState, PathKind};
 use rejoin::model::id::Name;
@@ -116,7 +117,17 @@ impl World {
             players.iter().map(|player| &self.devices[self.players[*player].device].machine).collect();
         let fabric = self.wires.lock();
         let apart = |one: usize, other: usize| fabric.is_cut(machines[one].id, machines[other].id);
-        self.plan.direct && machines.iter().all(|machine| machine.runs) && !apart(0, 1) && !apart(1, 0)
+        let run = machines.iter().all(|machine| machine.runs);
+        run && self.have_met([&machines[0].name, &machines[1].name]) && !apart(0, 1) && !apart(1, 0)
+    }
+
+    /// Whether two devices know where the other is: one of them was connected directly.
+    fn have_met(&self, names: [&String; 2]) -> bool {
+        let direct = |record: &Record| {
+            let direct = matches!(&record.what, What::Told { told: Told::Path { path } } if path == "direct");
+            direct && names.contains(&&record.who)
+        };
+        self.history.iter().any(direct)
     }
 
     /// Whether a player has lost no disk.
@@ -221,8 +232,8 @@ impl World {
         for (at, one) in machines.iter().enumerate() {
             for other in &machines[at + 1..] {
                 let cut = fabric.is_cut(one.id, other.id) || fabric.is_cut(other.id, one.id);
-                let between_players = at > 0 && !self.plan.direct;
-                if cut || fabric.is_deceived(one.id, other.id) || between_players || !one.runs || !other.runs {
+                let strangers = at > 0 && !self.have_met([&one.name, &other.name]);
+                if cut || fabric.is_deceived(one.id, other.id) || strangers || !one.runs || !other.runs {
                     apart.push([one.name.clone(), other.name.clone()]);
                 }
             }

@@ -275,12 +275,12 @@ impl Fabric {
         }
     }
 
-    /// Whether two machines have a connection that leads nowhere, and have not noticed.
+    /// Whether two machines have a connection that leads nowhere, have not noticed, and have no better one.
     pub(super) fn is_deceived(&self, one: MachineId, other: MachineId) -> bool {
-        self.conns.values().any(|conn| {
-            let between = conn.ends.iter().all(|end| [one, other].contains(&end.machine));
-            conn.mute && between && conn.ends.iter().all(|end| !end.gone)
-        })
+        let of = |conn: &&Conn| conn.ends.iter().all(|end| [one, other].contains(&end.machine));
+        let held = |conn: &Conn| conn.ends.iter().filter(|end| !end.gone).count();
+        let mut between = self.conns.values().filter(of).filter(|conn| held(conn) > 0).peekable();
+        between.peek().is_some() && between.all(|conn| conn.mute || held(conn) == 1)
     }
 
     pub(super) fn delay_us(&mut self, from: MachineId, to: MachineId) -> u64 {

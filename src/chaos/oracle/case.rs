@@ -143,9 +143,12 @@ impl<'a> Case<'a> {
         self.finals.keepers.keys().map(String::as_str)
     }
 
-    /// Whether two keepers of a match could hear of each other in the end, be it through the third.
+    /// Whether two keepers of a match could hear of each other in the end, be it through the third. A player who has the
+    /// server's verdict has put the match away: the other hears of it from the server.
     pub(super) fn together(&self, match_id: &str, one: &str, other: &str) -> bool {
-        let apart = |a: &str, b: &str| self.finals.apart.iter().any(|[c, d]| (a == c && b == d) || (a == d && b == c));
+        let cut = |a: &str, b: &str| self.finals.apart.iter().any(|[c, d]| (a == c && b == d) || (a == d && b == c));
+        let settled = |keeper: &str| self.kept(keeper, match_id).is_some_and(|kept| kept.verdict.is_some());
+        let apart = |a: &str, b: &str| cut(a, b) || (a != SERVER && b != SERVER && (settled(a) || settled(b)));
         let honest = |keeper: &&&str| self.is_honest(keeper);
         let all = self.keepers_of(match_id);
         let mut reached = BTreeSet::from([one]);
