@@ -12,6 +12,7 @@
 //! net      listening, dialling, TLS, who a server is, TLS between two players    through `trait Net`
 //! ops      names of events, the log, the machine's clock and entropy
 //! server   tokio around the engine         client   tokio around the player; its files; the prompt
+//! chaos    histories, and an oracle that judges them by its own rules    (plain types; for the simulation in `chaos/`)
 //! cli      one file a subcommand           main.rs  parse, run, exit code
 //! ```
 //!
@@ -43,6 +44,7 @@
 //!    sockets of the direct path. [`net::peer`]: TLS between two players, each known by the key in the grant;
 //!    [`net::candidates`]: the addresses a player offers.
 //! 7. `src/model/world.rs`: the real engine and real players in one thread, with everything breaking, from a seed.
+//!    `chaos/` in the repository is the same with files, shells, TLS and the network; [`chaos`] judges it.
 //!
 //! A new game is one file that implements [`model::games::Game`].
 
