@@ -22,8 +22,13 @@ pub struct Finals {
     pub figures: Figures,
     /// Players who were made to lie. The promises are made to the others.
     pub liars: Vec<String>,
-    /// Losses that the promise does not cover: devices, or `server`, that lost their disk.
+    /// Losses that the promise does not cover: devices, or `server`, that lost their disk. So did, as far as the promise
+    /// goes, a device whose seats another one has taken, and one whose files were damaged.
     pub wiped: Vec<String>,
+    /// Pairs of `server` and devices that could not reach each other in the end, be it that one of them was not running.
+    /// Who can reach a third that reaches the other is not cut off from it.
+    #[serde(default)]
+    pub apart: Vec<[String; 2]>,
 }
 
 /// One keeper.
@@ -75,6 +80,9 @@ pub struct Regrant {
     pub hash: String,
     /// What it follows.
     pub base: String,
+    /// Another one directly before it: then that one's hash is the base, and its base the hash of the entry before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Box<Self>>,
 }
 
 /// What an entry does.
@@ -106,6 +114,9 @@ pub struct Ledger {
     pub verdicts: Vec<Scored>,
     /// The leaderboard as the server keeps it.
     pub board: Vec<Points>,
+    /// Points that accounts began with, by user.
+    #[serde(default)]
+    pub imported: BTreeMap<String, u32>,
 }
 
 /// A verdict that counts.
@@ -144,8 +155,11 @@ pub struct Healed {
 /// What was measured all along.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
-    /// Most dials of one device in any second.
+    /// Most dials of one device to the server in any second.
     pub dials_a_second_max: BTreeMap<String, u32>,
+    /// Most dials of one device to the server that were under way at once.
+    #[serde(default)]
+    pub dials_at_once_max: BTreeMap<String, u32>,
     /// Secrets that were found in clear: where, and which.
     pub leaks: Vec<String>,
     /// Sizes that have limits: name, value, limit.
@@ -160,6 +174,9 @@ pub struct Figures {
     pub damage_believed: Vec<String>,
     /// Times that ran backwards.
     pub backwards: Vec<String>,
+    /// Losses of state that the program has named by itself, in its log or at its start: `state-rolled-back`, for example.
+    #[serde(default)]
+    pub losses_named: Vec<String>,
 }
 
 /// One outage.
