@@ -112,7 +112,9 @@ impl World<'_> {
             cut || !self.server.machine.runs()
         };
         let table = |number: usize| self.devices[number].process.as_ref().and_then(|process| process.player.table());
-        let same = table(one).map(Table::id) == table(other).map(Table::id);
+        // Who has lost its key is let in by nobody.
+        let keyed = |number: usize| table(number).filter(|table| table.key().is_some()).map(Table::id);
+        let same = keyed(one).is_some() && keyed(one) == keyed(other);
         let knows = |number: usize, other: usize| {
             let addrs = table(number).filter(|_| same).map(Table::candidates).unwrap_or_default();
             addrs.iter().any(|addr| addr.ip() == self.devices[other].addr)

@@ -119,7 +119,7 @@ impl World<'_> {
     fn is_well(&self) -> bool {
         let well = self.healed.live_ms.values().chain(self.healed.settled_ms.values()).all(Option::is_some);
         // A match that came about in the last moment is played to its end as well.
-        let sits = |human: usize| self.devices[self.seats[human]].shown.seat.is_some();
+        let sits = |human: usize| self.humans[human].match_id().is_some();
         let done = |human: usize| self.humans[human].is_done() && !sits(human);
         well && (0..self.humans.len()).all(|human| done(human) || !self.is_covered(self.seats[human]))
     }

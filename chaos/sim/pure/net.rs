@@ -195,14 +195,16 @@ impl Net {
         if !self.conns[conn].ends[end].open {
             return;
         }
-        if silently {
-            // What TCP had not delivered will not be sent again.
-            self.conns[conn].stuck[1 - end].clear();
-        } else {
+        if !silently {
             self.pass(at_ms, conn, 1 - end, Msg::Close, at_ms);
         }
         let end = &mut self.conns[conn].ends[end];
         (end.open, end.closed_at) = (false, at_ms);
+    }
+
+    /// A machine without power sends nothing again that TCP had not delivered.
+    pub(super) fn forget_unsent(&mut self, conn: usize, end: usize) {
+        self.conns[conn].stuck[1 - end].clear();
     }
 
     /// Somebody at the other end answers that there is no such connection.

@@ -290,6 +290,9 @@ impl<'a> World<'a> {
         let life = machine.life;
         for (conn, end) in self.net.of(number) {
             self.net.close(now, conn, end, how == Death::Silent);
+            if how == Death::Silent {
+                self.net.forget_unsent(conn, end);
+            }
         }
         if number == 0 {
             self.server.process = None;
