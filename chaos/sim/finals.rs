@@ -88,7 +88,7 @@ pub(crate) fn secrets_in(disk: &Arc<dyn Disk>, dirs: &[&Path], secrets: &[String
 }
 
 fn contains(bytes: &[u8], part: &[u8]) -> bool {
-    bytes.windows(part.len()).any(|window| window == part)
+    memchr::memmem::find(bytes, part).is_some()
 }
 
 /// The state, and what it forgets.

@@ -114,7 +114,7 @@ impl World {
             self.trace(|| format!("{:<8} {:?} strikes nothing", "driver", fault.kind));
             return;
         };
-        if before.is_none() {
+        if before.is_none() && fault.kind.mined().is_none() {
             self.coverage().hit(fault.kind.name(), phase);
         }
         self.push("driver", What::Fault { fault: fault.kind.name().to_owned(), on: true });
@@ -122,10 +122,39 @@ impl World {
         if let Some(active) = self.active.get_mut(&id) {
             active.undo = undo;
         }
+        if fault.for_ms != u64::MAX && fault.kind.mined().is_none() {
+            let at = self.now_ms() + fault.for_ms;
+            self.at(at, Todo::Over(id));
+        }
+    }
+
+    /// What lay in wait at a machine strikes now; its length begins here.
+    fn spring(&mut self, host: Host, by_disk: bool) {
+        let is_it = |active: &Active| match active.fault.kind {
+            Kind::AtDisk { host: of, .. } => by_disk && of == host,
+            Kind::AtSend { host: of, .. } => !by_disk && of == host,
+            _ => false,
+        };
+        let Some(id) = self.active.iter().find(|(_, active)| is_it(active)).map(|(id, _)| *id) else { return };
+        let Some(active) = self.active.get_mut(&id) else { return };
+        active.undo = vec![Undo::Start(host)];
+        let fault = active.fault;
+        let phase = self.phase(Some(host));
+        self.coverage().hit(fault.kind.name(), phase);
         if fault.for_ms != u64::MAX {
             let at = self.now_ms() + fault.for_ms;
             self.at(at, Todo::Over(id));
         }
+    }
+
+    /// What lay in wait for a process ends with it.
+    fn drop_mines(&mut self, host: Host) {
+        let waits = |active: &Active| {
+            active.fault.kind.mined() == Some(host)
+                && active.undo.iter().all(|undo| matches!(undo, Undo::Disarm(_)))
+        };
+        let gone: Vec<u64> = self.active.iter().filter(|(_, active)| waits(active)).map(|(id, _)| *id).collect();
+        gone.into_iter().for_each(|id| drop(self.active.remove(&id)));
     }
 
     /// A fault is over.
@@ -143,10 +172,9 @@ impl World {
         if let Kind::DiskError { host } = kind {
             return self.machine(host).map(|machine| machine.disk.operations());
         }
-        let (struck, met) = (self.struck, self.wires.lock().met.clone());
-        matches!(kind, Kind::AtDisk { .. } | Kind::AtSend { .. })
-            .then_some(struck)
-            .or_else(|| matches!(kind, Kind::BadByte { .. }).then_some(met.bad_bytes))
+        let met = self.wires.lock().met.clone();
+        matches!(kind, Kind::BadByte { .. })
+            .then_some(met.bad_bytes)
             .or_else(|| matches!(kind, Kind::Loss { .. }).then_some(met.lost))
     }
 
@@ -172,14 +200,14 @@ impl World {
                 let disk = &self.machine(host).filter(|machine| machine.runs)?.disk;
                 disk.cut_power_at(disk.operations() + u64::from(after.max(1)));
                 self.disk_troubled |= host == Host::Server;
-                Some(vec![Undo::Disarm(host), Undo::Start(host)])
+                Some(vec![Undo::Disarm(host)])
             }
             Kind::AtSend { host, after } => {
                 let machine = self.machine(host).filter(|machine| machine.runs)?.id;
                 let mut fabric = self.wires.lock();
                 let of = &mut fabric.machines[machine];
                 of.last_send = Some(of.sends + u64::from(after.max(1)));
-                Some(vec![Undo::Disarm(host), Undo::Start(host)])
+                Some(vec![Undo::Disarm(host)])
             }
             Kind::RestartLoop { host, times } => {
                 if !self.crash(host, Death::Killed) {
@@ -451,6 +479,8 @@ impl World {
         let seed = self.random.next();
         let Some(machine) = self.machine_mut(host).filter(|machine| machine.runs) else { return false };
         machine.runs = false;
+        self.drop_mines(host);
+        let Some(machine) = self.machine_mut(host) else { return false };
         machine.clock.stand(false);
         let (name, id, disk) = (machine.name.clone(), machine.id, machine.disk.clone());
         let unsynced = disk.unsynced();
@@ -523,7 +553,7 @@ impl World {
             (true, 0) => Death::PowerCut,
             (true, _) => Death::Silent,
         };
-        self.struck += 1;
+        self.spring(host, death != Death::Killed);
         let recovering = host == Host::Server && self.server_desk.borrow().report.is_none();
         self.sometimes("power lost during recovery", recovering && death != Death::Killed);
         self.crash(host, death);
@@ -562,6 +592,14 @@ impl World {
 }
 
 impl Kind {
+    /// The machine at which it lies in wait.
+    const fn mined(&self) -> Option<Host> {
+        match *self {
+            Self::AtDisk { host, .. } | Self::AtSend { host, .. } => Some(host),
+            _ => None,
+        }
+    }
+
     /// Whether it needs a disk that can be broken at will.
     const fn is_about_a_disk(&self) -> bool {
         matches!(

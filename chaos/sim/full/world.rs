@@ -46,8 +46,6 @@ pub(super) struct World {
     pub(super) active: BTreeMap<u64, Active>,
     /// Numbers of things to do, and of faults under way.
     pub(super) last_number: u64,
-    /// Processes that died in an operation of their disk or after a send.
-    pub(super) struck: u64,
     pub(super) random: Seeded,
     pub(super) history: Vec<Record>,
     pub(super) outcome: Outcome,
@@ -141,7 +139,6 @@ impl World {
             todo: BTreeMap::new(),
             active: BTreeMap::new(),
             last_number: 0,
-            struck: 0,
             random: Seeded(plan.seed ^ 0x6661_756c_7473),
             history: Vec::new(),
             outcome: Outcome::default(),

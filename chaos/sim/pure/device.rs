@@ -335,6 +335,7 @@ impl World<'_> {
     /// One more message was sent.
     fn sent(&mut self, number: usize) -> Result<(), Ends> {
         if self.devices[number].machine.counts_send() {
+            self.struck_later(number + 1, "at-send");
             self.coverage.sometimes("client killed right after a send", true);
             return Err(Ends(Death::Killed));
         }
@@ -406,7 +407,10 @@ impl World<'_> {
                 self.net.close(at, conn, 0, true);
                 self.feed(number, Input::Failed { dial, why: "refused".to_owned() });
             }
-            (Msg::Down(message), None) if process.conn == Some(conn) => self.feed(number, Input::Message(message)),
+            (Msg::Down(message), None) if process.conn == Some(conn) => {
+                self.feed(number, Input::Message(message));
+                self.lie_afterwards(number, conn);
+            }
             (Msg::Close, None) if process.conn == Some(conn) => {
                 process.conn = None;
                 self.devices[number].shown.cause = "reset";

@@ -336,6 +336,7 @@ impl World<'_> {
         let at = self.now.max(self.server.machine.busy_until);
         self.net.send(at, conn, 1, Msg::Down(Box::new(message)));
         if self.server.machine.counts_send() {
+            self.struck_later(0, "at-send");
             self.coverage.sometimes("server killed right after a send", true);
             let back = self.server.machine.back_after_ms;
             self.end(0, Death::Killed, back);

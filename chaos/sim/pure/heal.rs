@@ -10,6 +10,8 @@ pub(super) const HEALED_MAX_MS: u64 = 20_000;
 
 /// What was said last has arrived after this.
 const QUIET_MS: u64 = 600;
+/// And as many ways to and fro: what was said last may have to be asked for and told on.
+const QUIET_WAYS: u64 = 10;
 
 impl World<'_> {
     /// Everything but what is for good is over.
@@ -113,7 +115,7 @@ impl World<'_> {
             self.well_since = None;
             return false;
         }
-        self.now >= *self.well_since.get_or_insert(self.now) + QUIET_MS
+        self.now >= *self.well_since.get_or_insert(self.now) + QUIET_MS + QUIET_WAYS * self.plan.latency_ms.1
     }
 
     fn is_well(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rejoin::model::games::Seat;
+use rejoin::model::games::Move;
 use rejoin::model::id::MatchId;
 use rejoin::model::key::{SecretKey, ServerId};
 use rejoin::model::message::{Entries, KeeperMessage, ToPeer, ToServer};
@@ -18,6 +18,8 @@ pub(super) struct Liar {
     pub(super) lie: Lie,
     /// Which fault of the plan it is, until it has struck.
     pub(super) strikes: bool,
+    /// Whether it shows what else it has signed only when the match is over.
+    is_late: bool,
     /// What it has signed beside what it plays.
     forks: BTreeMap<(MatchId, u32, u16), Signed<Entry>>,
     said: Vec<KeeperMessage>,
@@ -28,8 +30,8 @@ pub(super) struct Liar {
 const SAID_MAX: usize = 16;
 
 impl Liar {
-    pub(super) const fn new(lie: Lie, stranger: SecretKey) -> Self {
-        Self { lie, strikes: true, forks: BTreeMap::new(), said: Vec::new(), stranger }
+    pub(super) const fn new(lie: Lie, is_late: bool, stranger: SecretKey) -> Self {
+        Self { lie, strikes: true, is_late, forks: BTreeMap::new(), said: Vec::new(), stranger }
     }
 }
 
@@ -87,17 +89,32 @@ impl World<'_> {
             && let Some(key) = table.key()
         {
             let place = (last.body.match_id, last.body.epoch, last.body.ply);
-            let other = || other_act(&last.body, chain, seat, draw);
+            let other = || other_act(&last.body, chain, draw);
             if !liar.forks.contains_key(&place)
                 && let Some(act) = other()
             {
                 liar.forks.insert(place, fork(key, &server, &last.body, act));
             }
-            if let Some(fork) = liar.forks.get(&place) {
+            if let Some(fork) = liar.forks.get(&place).filter(|_| !liar.is_late) {
                 *last = fork.clone();
             }
         }
         vec![KeeperMessage::Entries(some)]
+    }
+
+    /// A match has its verdict: the server is shown that all was otherwise.
+    pub(super) fn lie_afterwards(&mut self, number: usize, conn: usize) {
+        let device = &mut self.devices[number];
+        let Some(liar) = device.liar.as_mut().filter(|liar| liar.is_late) else { return };
+        let over = |(match_id, _, _): &(MatchId, u32, u16)| device.shown.recorded.contains(&match_id.to_string());
+        let Some(place) = liar.forks.keys().find(|place| over(place)).copied() else { return };
+        let (Some(fork), match_id) = (liar.forks.remove(&place), place.0) else { return };
+        let said = KeeperMessage::Entries(Entries { match_id, grants: Vec::new(), entries: vec![fork] });
+        let strikes = std::mem::take(&mut liar.strikes);
+        self.net.send(self.now, conn, 0, Msg::Up(Box::new(ToServer::Keeper(said))));
+        if strikes {
+            self.struck_by_lie(number);
+        }
     }
 
     /// Nobody is shown what this player has signed last.
@@ -156,13 +173,15 @@ impl World<'_> {
 }
 
 /// Another act at the place of `entry`.
-fn other_act(entry: &Entry, chain: &rejoin::model::transcript::Transcript, seat: Seat, draw: u64) -> Option<Act> {
+fn other_act(entry: &Entry, chain: &rejoin::model::transcript::Transcript, draw: u64) -> Option<Act> {
     let resigns = Some(Act::Resign).filter(|act| *act != entry.act);
     if draw.is_multiple_of(3) {
         return resigns;
     }
     let position = chain.position_at(entry.ply);
-    let others = (0..8).filter_map(|more| position.suggest(seat, draw.wrapping_add(more)));
+    // The games that are played here name a cell or a column by one byte.
+    let cells = (0..9_u64).filter_map(|more| u8::try_from(draw.wrapping_add(more) % 9).ok());
+    let others = cells.filter_map(|cell| Move::new(&[cell])).filter(|play| position.cell(play).is_some());
     others.map(Act::Play).find(|act| *act != entry.act).or(resigns)
 }
 

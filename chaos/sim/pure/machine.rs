@@ -31,6 +31,8 @@ pub(super) struct Machine {
     pub(super) backlog: VecDeque<Arrival>,
     /// Number of its process: news of an earlier one are not heard.
     pub(super) life: u64,
+    /// Its power goes in an operation of its disk that is still to come, as a fault of the plan.
+    pub(super) is_mined: bool,
     /// It is killed after so many sends.
     pub(super) sends_left: Option<u32>,
     /// When it comes back after it was killed by a send or by its disk.
@@ -67,6 +69,7 @@ impl Machine {
             paused: 0,
             backlog: VecDeque::new(),
             life: 0,
+            is_mined: false,
             sends_left: None,
             back_after_ms: 0,
             sync_ms: 0,

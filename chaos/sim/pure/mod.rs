@@ -47,7 +47,6 @@ pub(crate) const SOMETIMES: &[&str] = &[
     "agreed while the server was down",
     "back after five dials or more",
     "both reconnect at once",
-    "client gave up looking for a server",
     "client killed right after a send",
     "clock jumped backwards",
     "crash between sync and acknowledgement",

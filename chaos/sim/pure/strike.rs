@@ -42,9 +42,13 @@ impl World<'_> {
             Kind::PowerCut { host } => self.end_host(host, Death::PowerCut, for_ms),
             Kind::Silence { host } => self.end_host(host, Death::Silent, for_ms),
             Kind::AtDisk { host, after } => self.plan_cut(host, after, for_ms),
-            Kind::AtSend { host, after } => self.at_running(host, |machine| {
-                (machine.sends_left, machine.back_after_ms) = (Some(after.max(1)), for_ms);
-            }),
+            Kind::AtSend { host, after } => {
+                self.at_running(host, |machine| {
+                    (machine.sends_left, machine.back_after_ms) = (Some(after.max(1)), for_ms);
+                });
+                // It has struck once so much is sent.
+                false
+            }
             Kind::RestartLoop { host, times } => self.loop_restarts(host, times, for_ms),
             Kind::Pause { host } => {
                 let paused = self.at_running(host, |machine| machine.paused += 1);
@@ -153,9 +157,11 @@ impl World<'_> {
 
     fn plan_cut(&mut self, host: Host, after: u32, for_ms: u64) -> bool {
         self.at_running(host, |machine| {
-            machine.back_after_ms = for_ms;
+            (machine.is_mined, machine.back_after_ms) = (true, for_ms);
             machine.disk.cut_power_at(machine.disk.operations() + u64::from(after.max(1)));
-        })
+        });
+        // It has struck once the disk comes to that.
+        false
     }
 
     fn loop_restarts(&mut self, host: Host, times: u8, for_ms: u64) -> bool {
@@ -302,7 +308,8 @@ impl World<'_> {
         }
         let device = self.seats[usize::from(player)];
         let stranger = SecretKey::from_seed(&self.chance.bytes());
-        self.devices[device].liar = Some(Liar::new(lie, stranger));
+        let is_late = self.chance.one_of(3) == 0;
+        self.devices[device].liar = Some(Liar::new(lie, is_late, stranger));
         self.frail.insert(host);
         self.liars.insert(self.humans[usize::from(player)].name.clone());
         // It has struck once the first lie is told.
@@ -315,9 +322,14 @@ impl World<'_> {
         let host = self.devices[number].machine.host;
         let player = if let Host::Player(player) = host { player } else { 0 };
         let name = Kind::Liar { player, lie: liar.lie }.name();
-        let phase = self.phase_of(host);
+        self.struck_later(number + 1, name);
+    }
+
+    /// What lay in wait has struck at a machine.
+    pub(super) fn struck_later(&mut self, machine: usize, name: &'static str) {
+        let phase = self.phase_of(self.machine_of(machine).host);
         self.coverage.hit(name, phase);
-        self.note(number + 1, || format!("FAULT {name}"));
+        self.note(machine, || format!("FAULT {name}"));
         self.tell_fault(name, true);
     }
 }

@@ -273,6 +273,10 @@ impl<'a> World<'a> {
     /// Ends a process. It comes back after so long, or never.
     pub(super) fn end(&mut self, number: usize, how: Death, back_after_ms: u64) {
         let (now, seed) = (self.now, self.chance.next());
+        let machine = self.machine(number);
+        if std::mem::take(&mut machine.is_mined) && machine.disk.is_dead() {
+            self.struck_later(number, "at-disk");
+        }
         if number == 0 {
             self.break_in_sync(how);
         }
