@@ -10,7 +10,7 @@ use super::batch::Batch;
 use super::lane::Lane;
 
 /// Worlds tried for one broken build, in the pure lane and then in the full one.
-const WORLDS_MAX: [(Lane, u64); 2] = [(Lane::Pure, 5_000), (Lane::Full, 1_000)];
+const WORLDS_MAX: [(Lane, u64); 2] = [(Lane::Pure, 40_000), (Lane::Full, 2_000)];
 /// And for how long in one lane.
 const LANE_MAX: Duration = Duration::from_secs(120);
 

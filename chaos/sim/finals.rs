@@ -23,12 +23,16 @@ use rejoin::model::game::{Match, Settled};
 use rejoin::model::games::Seat;
 use rejoin::model::id::{MatchId, Name, UserId};
 use rejoin::model::key::ServerId;
+use rejoin::model::limits::{ANSWERS_MAX, RUNS_MAX};
 use rejoin::model::replay::{Replay, Unfit};
 use rejoin::model::sign;
 use rejoin::model::state::{Piece, State};
 use rejoin::model::statement::{self, Foul, Ruling};
 use rejoin::model::transcript::Transcript;
 use rejoin::store::{self, Disk};
+
+/// Two, and what snapshots that were interrupted have left.
+const SNAPSHOTS_MAX: usize = 5;
 
 /// What the server's state directory holds: every match, open or in the archive, and the points.
 ///
@@ -43,6 +47,23 @@ pub(crate) fn server_keeper(disk: &Arc<dyn Disk>, state: &Path, server: ServerId
     let open = all.state.games().cloned().map(|of| (of.grant().match_id, of));
     let matches = retired.into_iter().chain(open).map(|(id, of)| (id.to_string(), all.kept(id, &of))).collect();
     Ok((Keeper { matches }, all.ledger()))
+}
+
+/// What has a limit in the server's state and directory: name, value, limit.
+pub(crate) fn server_sizes(disk: &Arc<dyn Disk>, state: &Path, server: ServerId) -> Vec<(String, u64, u64)> {
+    let Ok(view) = store::view::<Everything>(&**disk, state, &server.0) else { return Vec::new() };
+    let state_now = &view.state.state;
+    let runs = state_now.sessions().map(|session| session.answered.len()).max().unwrap_or(0);
+    let answers = state_now.sessions().flat_map(|session| session.answered.iter().map(|(_, seqs)| seqs.len())).max();
+    let names = disk.list(state).unwrap_or_default();
+    let snapshots = names.iter().filter(|path| path.extension().is_some_and(|kind| kind == "snap")).count();
+    let row = |name: &str, value: usize, limit: usize| (name.to_owned(), value as u64, limit as u64);
+    vec![
+        row("sessions", state_now.sessions().count(), state_now.accounts().count()),
+        row("runs of a client that are remembered", runs, RUNS_MAX),
+        row("answers that are remembered", answers.unwrap_or(0), ANSWERS_MAX),
+        row("snapshots", snapshots, SNAPSHOTS_MAX),
+    ]
 }
 
 /// What the files of one user at one device hold.

@@ -38,6 +38,8 @@ pub(crate) struct Human {
     step: u64,
     pending: VecDeque<(u64, Call, Typed)>,
     account: bool,
+    /// Whether the client has said that it is logged in, and nothing since that it is not.
+    session: bool,
     /// The right one is among these.
     passwords: Vec<String>,
     /// Every one that ever was.
@@ -120,6 +122,7 @@ impl Human {
             step: 1000,
             pending: VecDeque::new(),
             account: false,
+            session: false,
             passwords: vec![format!("secret of p{number} 0")],
             all_passwords: vec![format!("secret of p{number} 0")],
             next_password: 1,
@@ -167,6 +170,11 @@ impl Human {
         }
     }
 
+    /// Whether it is logged in at its device for all it knows, so that a new process there need not ask.
+    pub(crate) const fn has_session(&self) -> bool {
+        self.session
+    }
+
     /// Whether it was shown the recorded result of a match.
     pub(crate) fn knows_result(&self, match_id: &str) -> bool {
         self.done.contains(match_id)
@@ -205,6 +213,7 @@ impl Human {
     /// It sits down at another device; the process there has not begun.
     pub(crate) const fn changes_device(&mut self) {
         self.device += 1;
+        self.session = false;
     }
 
     /// Something was shown.
@@ -255,7 +264,7 @@ impl Human {
                 drop(self.table.take_if(|table| table.match_id == *match_id));
                 self.hurry(now_ms);
             }
-            Event::Notice { code: "session-ended", .. } => self.table = None,
+            Event::Notice { code: "session-ended", .. } => (self.table, self.session) = (None, false),
             Event::Move { .. }
             | Event::Path { .. }
             | Event::Opponent { .. }
@@ -289,7 +298,10 @@ impl Human {
     fn learned(&mut self, call: &Call) {
         match call {
             Call::AddUser { .. } => self.account = true,
-            Call::Login { password, .. } => self.passwords = vec![password.clone()],
+            Call::Login { password, .. } => {
+                self.passwords = vec![password.clone()];
+                self.session = true;
+            }
             Call::Passwd { new, .. } => self.passwords = vec![new.clone()],
             Call::Leave { match_id } => {
                 self.open.remove(match_id);
@@ -326,6 +338,7 @@ impl Human {
             return None;
         }
         let (call, typed) = self.choose(user)?;
+        self.session &= !matches!(call, Call::Logout { .. });
         let op = self.op + self.step;
         self.op = op;
         history.push(self.line(now_ms, What::Invoke { op, call: call.clone() }));

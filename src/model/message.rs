@@ -444,7 +444,7 @@ pub enum CloseReason {
     SessionEnded,
     /// Too many connections.
     Full,
-    /// Nothing was heard.
+    /// Nothing was heard, or too late: the session is live on a connection that was opened after this one.
     Silent,
     /// What came is not this protocol, or breaks its limits.
     Malformed,

@@ -58,6 +58,11 @@ impl FaultyDisk {
         self.shared().faults.insert(operation, kind);
     }
 
+    /// Takes back what was to fail.
+    pub fn fail_no_more(&self) {
+        self.shared().faults.clear();
+    }
+
     /// Makes the power go in the middle of the operation with this number; all fail until [`FaultyDisk::crash`].
     pub fn cut_power_at(&self, operation: u64) {
         self.shared().power_cut_at = Some(operation);

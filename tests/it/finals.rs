@@ -13,7 +13,7 @@ use rejoin::chaos::oracle::{Verdicts, judge};
 use rejoin::model::key::ServerId;
 use rejoin::store::{Disk, HostDisk};
 
-use self::left::{player_keeper, secrets_in, server_keeper};
+use self::left::{player_keeper, secrets_in, server_keeper, server_sizes};
 use crate::seed::people::{PASSWORD, Pair, Player, X_WINS, home};
 use crate::seed::server::Server;
 
@@ -42,6 +42,8 @@ fn read(server: &Server, devices: &[(&str, &Path)]) -> Finals {
     let mut finals = Finals::default();
     let (keeper, ledger) = server_keeper(&disk, &server.dir.join("state"), id).unwrap();
     finals.ledger = ledger;
+    finals.figures.sizes = server_sizes(&disk, &server.dir.join("state"), id);
+    assert_eq!(finals.figures.sizes.len(), 4);
     finals.keepers.insert("server".to_owned(), keeper);
     for (device, state) in devices {
         let user = device.split('.').next().unwrap();

@@ -17,7 +17,7 @@ use rejoin::store::{Disk, view};
 use super::faults::Todo;
 use super::machine::{CLIENT_STATE, SERVER_STATE};
 use super::world::World;
-use crate::sim::finals::{player_keeper, secrets_in, server_keeper};
+use crate::sim::finals::{player_keeper, secrets_in, server_keeper, server_sizes};
 use crate::sim::outcome::Outcome;
 use crate::sim::plan::Host;
 
@@ -314,6 +314,7 @@ impl World {
         }
         let disk: Arc<dyn Disk> = Arc::new(self.server.disk.fork());
         finals.figures.leaks.extend(secrets_in(&disk, &[Path::new(SERVER_STATE)], &secrets));
+        finals.figures.sizes.extend(server_sizes(&disk, Path::new(SERVER_STATE), self.common.server));
         wrong.into_iter().for_each(|why| self.violation("files", why));
     }
 

@@ -130,10 +130,9 @@ impl World {
 
     /// What lay in wait at a machine strikes now; its length begins here.
     fn spring(&mut self, host: Host, by_disk: bool) {
-        let is_it = |active: &Active| match active.fault.kind {
-            Kind::AtDisk { host: of, .. } => by_disk && of == host,
-            Kind::AtSend { host: of, .. } => !by_disk && of == host,
-            _ => false,
+        let is_it = |active: &Active| {
+            let by = matches!(active.fault.kind, Kind::AtDisk { .. }) == by_disk;
+            by && active.fault.kind.mined() == Some(host)
         };
         let Some(id) = self.active.iter().find(|(_, active)| is_it(active)).map(|(id, _)| *id) else { return };
         let Some(active) = self.active.get_mut(&id) else { return };
@@ -150,8 +149,7 @@ impl World {
     /// What lay in wait for a process ends with it.
     fn drop_mines(&mut self, host: Host) {
         let waits = |active: &Active| {
-            active.fault.kind.mined() == Some(host)
-                && active.undo.iter().all(|undo| matches!(undo, Undo::Disarm(_)))
+            active.fault.kind.mined() == Some(host) && active.undo.iter().all(|undo| matches!(undo, Undo::Disarm(_)))
         };
         let gone: Vec<u64> = self.active.iter().filter(|(_, active)| waits(active)).map(|(id, _)| *id).collect();
         gone.into_iter().for_each(|id| drop(self.active.remove(&id)));
@@ -594,10 +592,7 @@ impl World {
 impl Kind {
     /// The machine at which it lies in wait.
     const fn mined(&self) -> Option<Host> {
-        match *self {
-            Self::AtDisk { host, .. } | Self::AtSend { host, .. } => Some(host),
-            _ => None,
-        }
+        if let Self::AtDisk { host, .. } | Self::AtSend { host, .. } = *self { Some(host) } else { None }
     }
 
     /// Whether it needs a disk that can be broken at will.

@@ -145,7 +145,10 @@ impl World<'_> {
         let wall = device.machine.wall(at);
         let Some(process) = &mut device.process else { return Ok(()) };
         match process.store.open_recent(server, None, wall) {
-            Ok(None) => Ok(()),
+            Ok(None) => {
+                self.heed_no_session(number);
+                Ok(())
+            }
             Ok(Some(opened)) => {
                 if is_in_a_match(&opened.files) {
                     process.looking.0 = u64::MAX;
@@ -154,6 +157,15 @@ impl World<'_> {
                 self.drain_device(number)
             }
             Err(error) => Err(self.not_opened(number, &error)),
+        }
+    }
+
+    /// A client begins without a session. Who was logged in is not asked again.
+    fn heed_no_session(&mut self, number: usize) {
+        let Device { human, who, .. } = &self.devices[number];
+        if self.seats[*human] == number && self.humans[*human].has_session() && !self.wiped.contains(who) {
+            let why = format!("{who} was logged in, and its client has forgotten it");
+            self.violate("L1", why);
         }
     }
 

@@ -19,7 +19,7 @@ use rejoin::store::{self, Disk};
 
 use super::server::STATE;
 use super::world::World;
-use crate::sim::finals::{player_keeper, secrets_in, server_keeper};
+use crate::sim::finals::{player_keeper, secrets_in, server_keeper, server_sizes};
 use crate::sim::plan::Host;
 
 /// Connections between two players at once.
@@ -128,6 +128,7 @@ impl World<'_> {
         let figures = &mut finals.figures;
         let bytes = self.server.machine.disk.used();
         figures.sizes.push(("server's files".to_owned(), bytes, SERVER_BYTES_MAX));
+        figures.sizes.extend(server_sizes(&self.server.machine.files(), Path::new(STATE), self.server.id));
         figures.sizes.push(("direct connections".to_owned(), self.lines_max, LINES_MAX));
         for device in &self.devices {
             figures.dials_a_second_max.insert(device.who.clone(), device.shown.dials_max());

@@ -5,6 +5,10 @@ use rejoin::chaos::history::End;
 use super::world::{Task, World};
 use crate::sim::plan::Host;
 
+/// A link of who is in a match is live after this, on a network that takes no time.
+const LIVE_URGENT_MAX_MS: u64 = 1_000;
+/// And so many ways of a message.
+const LIVE_WAYS: u64 = 8;
 /// How long a world may take to be well again.
 pub(super) const HEALED_MAX_MS: u64 = 20_000;
 
@@ -27,6 +31,7 @@ impl World<'_> {
             }
             let machine = self.machine(number);
             machine.disk.cut_power_at(u64::MAX);
+            machine.disk.fail_no_more();
             if !machine.alive && !machine.gone {
                 let life = machine.life;
                 self.later(now, Task::Start { machine: number, life });
@@ -82,8 +87,14 @@ impl World<'_> {
     /// What has become well by now.
     pub(super) fn look_for_health(&mut self) {
         let since = self.now - self.plan.heal_at_ms;
+        let urgent_max = LIVE_URGENT_MAX_MS + LIVE_WAYS * self.plan.latency_ms.1;
         for number in 0..self.devices.len() {
-            let who = &self.devices[number].who;
+            let (who, shown) = (&self.devices[number].who, &self.devices[number].shown);
+            // What it was needed for was settled without it.
+            let idle = shown.seat.is_none() && shown.decided.is_subset(&shown.recorded);
+            if idle && since <= urgent_max && self.healed.live_ms.get(who) == Some(&None) {
+                self.healed.urgent.insert(who.clone(), false);
+            }
             if self.healed.live_ms.get(who) == Some(&None) && self.is_live(number) {
                 self.healed.live_ms.insert(who.clone(), Some(since));
             }

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use rejoin::model::client::table::Table;
 use rejoin::model::games::Move;
 use rejoin::model::id::MatchId;
 use rejoin::model::key::{SecretKey, ServerId};
-use rejoin::model::message::{Entries, KeeperMessage, ToPeer, ToServer};
+use rejoin::model::message::{Entries, KeeperMessage, Proofs, ToPeer, ToServer};
 use rejoin::model::sign::Signed;
-use rejoin::model::statement::{Act, Entry};
+use rejoin::model::statement::{Act, Entry, Foul};
 
 use super::net::Msg;
 use super::world::World;
@@ -22,6 +23,8 @@ pub(super) struct Liar {
     is_late: bool,
     /// What it has signed beside what it plays.
     forks: BTreeMap<(MatchId, u32, u16), Signed<Entry>>,
+    /// Proofs of that, for later.
+    proofs: Vec<Proofs>,
     said: Vec<KeeperMessage>,
     stranger: SecretKey,
 }
@@ -31,7 +34,7 @@ const SAID_MAX: usize = 16;
 
 impl Liar {
     pub(super) const fn new(lie: Lie, is_late: bool, stranger: SecretKey) -> Self {
-        Self { lie, strikes: true, is_late, forks: BTreeMap::new(), said: Vec::new(), stranger }
+        Self { lie, strikes: true, is_late, forks: BTreeMap::new(), proofs: Vec::new(), said: Vec::new(), stranger }
     }
 }
 
@@ -93,7 +96,11 @@ impl World<'_> {
             if !liar.forks.contains_key(&place)
                 && let Some(act) = other()
             {
-                liar.forks.insert(place, fork(key, &server, &last.body, act));
+                let second = fork(key, &server, &last.body, act);
+                let (grants, fouls) =
+                    (chain.grants().to_vec(), vec![Foul { first: last.clone(), second: second.clone() }]);
+                liar.proofs.push(Proofs { match_id: last.body.match_id, grants, fouls });
+                liar.forks.insert(place, second);
             }
             if let Some(fork) = liar.forks.get(&place).filter(|_| !liar.is_late) {
                 *last = fork.clone();
@@ -106,10 +113,9 @@ impl World<'_> {
     pub(super) fn lie_afterwards(&mut self, number: usize, conn: usize) {
         let device = &mut self.devices[number];
         let Some(liar) = device.liar.as_mut().filter(|liar| liar.is_late) else { return };
-        let over = |(match_id, _, _): &(MatchId, u32, u16)| device.shown.recorded.contains(&match_id.to_string());
-        let Some(place) = liar.forks.keys().find(|place| over(place)).copied() else { return };
-        let (Some(fork), match_id) = (liar.forks.remove(&place), place.0) else { return };
-        let said = KeeperMessage::Entries(Entries { match_id, grants: Vec::new(), entries: vec![fork] });
+        let over = |proofs: &Proofs| device.shown.recorded.contains(&proofs.match_id.to_string());
+        let Some(at) = liar.proofs.iter().position(over) else { return };
+        let said = KeeperMessage::Evidence(liar.proofs.swap_remove(at));
         let strikes = std::mem::take(&mut liar.strikes);
         self.net.send(self.now, conn, 0, Msg::Up(Box::new(ToServer::Keeper(said))));
         if strikes {
@@ -150,22 +156,31 @@ impl World<'_> {
         told
     }
 
-    /// With every entry comes another, signed by a key that is not in the grant: in turn for either seat.
-    fn forge(&mut self, number: usize, said: KeeperMessage) -> Vec<KeeperMessage> {
+    /// With every entry comes another, signed by a key that is not in the grant: for either seat. Or in its place one
+    /// that follows nothing.
+    fn forge(&self, number: usize, said: KeeperMessage) -> Vec<KeeperMessage> {
         let (server, drawn) = (self.server.id, self.chance.next());
-        let Some(liar) = self.devices[number].liar.as_mut() else { return vec![said] };
+        let Some(liar) = self.devices[number].liar.as_ref() else { return vec![said] };
         let mut told = vec![said.clone()];
         if let KeeperMessage::Entries(Entries { match_id, entries, .. }) = &said
             && let Some(last) = entries.last()
         {
             let mut body = last.body.clone();
+            let table = self.devices[number].process.as_ref().and_then(|process| process.player.table());
+            let own = table.filter(|table| table.id() == *match_id && table.seat() == body.seat).and_then(Table::key);
+            let (match_id, grants) = (*match_id, Vec::new());
+            if let Some(key) = own.filter(|_| liar.strikes && drawn % 3 == 0) {
+                // Under its own key, as if something else had come before.
+                body.prev = rejoin::model::sign::hash(&server, &last.body);
+                let entries = vec![Signed::by(key, &server, body)];
+                return vec![KeeperMessage::Entries(Entries { match_id, grants, entries })];
+            }
             if drawn % 2 == 0 {
                 (body.ply, body.seat) = (body.ply + 1, body.seat.other());
                 body.prev = rejoin::model::sign::hash(&server, &last.body);
             }
             body.act = Act::Resign;
             let forged = Signed::by(&liar.stranger, &server, body);
-            let (match_id, grants) = (*match_id, Vec::new());
             told.push(KeeperMessage::Entries(Entries { match_id, grants, entries: vec![forged] }));
         }
         told

@@ -137,7 +137,9 @@ impl World<'_> {
     }
 
     pub(super) fn wipe_server(&mut self, for_ms: u64) -> bool {
-        if for_ms == u64::MAX || !self.may_lose(Host::Server) {
+        // Who never starts again cannot say what it has lost.
+        let gone = self.server.machine.gone;
+        if for_ms == u64::MAX || gone || !self.may_lose(Host::Server) {
             return false;
         }
         let Some(copy) = self.server.copy.as_ref().map(FaultyDisk::fork) else { return false };
@@ -151,6 +153,11 @@ impl World<'_> {
         // Whatever was damaged went with the disk.
         self.server.rot = None;
         self.server.machine.disk = copy;
+        // The disk of the copy is a good one.
+        let disk = &self.server.machine.disk;
+        disk.set_capacity(None);
+        disk.fail_no_more();
+        disk.cut_power_at(u64::MAX);
         self.frail.insert(Host::Server);
         self.wiped.insert("server".to_owned());
         true

@@ -145,6 +145,10 @@ impl World<'_> {
             self.figures.backwards.push(format!("up-time {} ms after {}", head.uptime.0, self.server.uptime));
         }
         self.server.uptime = head.uptime.0;
+        let (run, before) = (journal.boot(), self.server.boot.map_or(0, |boot| boot.number));
+        if !lost && run <= before {
+            self.figures.backwards.push(format!("run {run} of the server comes after run {before}"));
+        }
         let (accounts, games) = (state.account_count(), state.games().count());
         let boot = Boot { number: journal.boot(), nonce: self.chance.next() };
         let engine = Engine::new(Settings::default(), self.server.id, state, last, self.chance.bytes());

@@ -44,7 +44,7 @@ struct Dial {
     since: Now,
     ends: Now,
     /// Whether something listens there.
-    reached: bool,
+    reached: Option<Now>,
 }
 
 /// Where the link is.
@@ -156,7 +156,7 @@ impl Supervisor {
     /// dial beside it waits.
     pub fn reached(&mut self, now: Now, dial: DialId) {
         if let Some(dial) = self.dials.iter_mut().find(|known| known.id == dial) {
-            dial.reached = true;
+            dial.reached = Some(now);
             self.next_at = self.next_at.max(now + DIAL_REACHED_WAIT);
         }
     }
@@ -265,7 +265,7 @@ impl Supervisor {
         }
         let id = DialId(self.next_dial);
         self.next_dial += 1;
-        self.dials.push(Dial { id, since: now, ends: now + DIAL_MAX, reached: false });
+        self.dials.push(Dial { id, since: now, ends: now + DIAL_MAX, reached: None });
         if let Some(outage) = &mut self.outage {
             outage.attempts = outage.attempts.saturating_add(1);
         }
@@ -273,11 +273,15 @@ impl Supervisor {
         self.change(Link::Dialing);
     }
 
-    /// Gives up the newest dial for a fresh one, unless it was reached or is fresh itself. What is sent into a network
-    /// that is down may be lost for good, so a network that comes back must see a dial soon; the older dials keep their
-    /// time, for one that is slow.
+    /// Gives up the newest dial for a fresh one, unless it is fresh itself, or has just reached somebody. What is sent
+    /// into a network that is down may be lost for good, and who was reached may have fallen silent, so a network or a
+    /// server that comes back must see a dial soon; the older dials keep their time, for one that is slow.
     fn replace_newest(&mut self, now: Now) -> bool {
-        let Some(newest) = self.dials.pop_if(|dial| !dial.reached && dial.since + DIAL_FRESH <= now) else {
+        let is_old = |dial: &mut Dial| match dial.reached {
+            None => dial.since + DIAL_FRESH <= now,
+            Some(at) => at + DIAL_REACHED_WAIT <= now,
+        };
+        let Some(newest) = self.dials.pop_if(is_old) else {
             return false;
         };
         self.effects.push_back(Effect::Abandon(newest.id));
@@ -430,6 +434,23 @@ mod tests {
         supervisor.handle_timeout(Now(0));
         supervisor.reached(Now(1), DialId(1));
         assert_eq!(supervisor.poll_timeout(), Now(1_001));
+    }
+
+    #[test]
+    fn whoever_was_reached_and_fell_silent_does_not_hold_up_the_next_dial() {
+        let mut supervisor = Supervisor::new(Now(0), 1);
+        supervisor.set_urgent(Now(0), true);
+        while supervisor.dials.len() < DIALS_MAX {
+            let next = supervisor.poll_timeout();
+            supervisor.handle_timeout(next);
+        }
+        let all = supervisor.poll_timeout();
+        (1..=DIALS_MAX as u64).for_each(|dial| supervisor.reached(all, DialId(dial)));
+        while supervisor.poll_effect().is_some() {}
+        supervisor.handle_timeout(supervisor.poll_timeout());
+        let effects: Vec<Effect> = std::iter::from_fn(|| supervisor.poll_effect()).collect();
+        assert!(effects.iter().any(|effect| matches!(effect, Effect::Dial(_))), "{effects:?}");
+        assert_eq!(supervisor.dials.len(), DIALS_MAX);
     }
 
     #[test]

@@ -120,12 +120,14 @@ impl Engine {
         let account = self.state.named(&name.key()).ok_or(Refusal::WrongPassword)?;
         let user = account.user;
         let live = account.session.filter(|_| self.live.contains_key(&user)).and_then(|live| self.state.session(live));
-        let facts = decide::log_in(account, live, session, device, self.wall)?;
+        let mut facts = decide::log_in(account, live, session, device, self.wall)?;
+        let Conn { ip, run, .. } = self.conns[&conn];
+        facts.push(Fact::Answered { session, run, seq });
         self.commit(facts);
-        let (ip, user_name) = (self.conns[&conn].ip, name.clone());
-        self.log(Event::LoginOk { user: user_name, ip });
-        self.answer(conn, seq, Ok(Answer::Done));
+        self.log(Event::LoginOk { user: name.clone(), ip });
+        // The client has its session on disk before its player is told.
         self.bind(conn, session, user);
+        self.answer(conn, seq, Ok(Answer::Done));
         Ok(())
     }
 
@@ -196,8 +198,9 @@ impl Engine {
             // A player's bare word changes nothing; a grant that is not on record would.
             self.log(Event::StateRolledBack { user: name.clone(), seen: request.seen, here });
         }
-        self.log(Event::Resumed { user: name, ip, session: request.session });
-        self.bind(conn, request.session, user);
+        if self.bind(conn, request.session, user) {
+            self.log(Event::Resumed { user: name, ip, session: request.session });
+        }
     }
 
     fn refuse_resume(&mut self, conn: ConnId, refusal: Refusal) {
@@ -207,8 +210,14 @@ impl Engine {
         }
     }
 
-    /// Gives a connection its user. The newest connection of a session fences the one before.
-    fn bind(&mut self, conn: ConnId, session: SessionId, user: UserId) {
+    /// Gives a connection its user. The newest connection of a session, by when it was opened, fences all others.
+    /// Whether it is that one.
+    fn bind(&mut self, conn: ConnId, session: SessionId, user: UserId) -> bool {
+        // A resume may come late, over a connection that was given up for the one that is live.
+        if self.live.get(&user).is_some_and(|live| *live > conn) && !is_on(Mutant::TwoConnectionsLive) {
+            self.close(conn, CloseReason::Silent);
+            return false;
+        }
         if let Some(old) = self.live.insert(user, conn).filter(|old| *old != conn)
             && !is_on(Mutant::TwoConnectionsLive)
         {
@@ -227,6 +236,7 @@ impl Engine {
         }
         self.offer_suspended(user);
         self.tell_corrections(conn, user);
+        true
     }
 
     pub(super) fn log_out(&mut self, conn: ConnId, seq: RequestSeq) -> Result<(), Refusal> {

@@ -542,6 +542,23 @@ fn what_a_client_says_it_has_seen_is_logged_and_moves_nothing() {
     assert!(!bench.engine.state().game(bench.match_id()).unwrap().recovering);
 }
 
+#[test]
+fn a_resume_that_comes_late_over_an_older_connection_takes_nothing() {
+    let mut bench = Bench::new();
+    let (given_up, newer) = (ConnId(3), ConnId(4));
+    bench.feed(Input::Opened { conn: given_up, ip: IpAddr::V4(Ipv4Addr::LOCALHOST), run: Run(3) });
+    bench.connects(newer, 1);
+    let here = |bench: &Bench| bench.sent.iter().filter(|(_, said)| matches!(said, ToClient::Live(_))).count();
+    let before = here(&bench);
+    let signature = crate::model::key::Signature::EMPTY;
+    let request = ResumeRequest { session: SessionId([1; 16]), signature, seen: Default::default() };
+    bench.feed(Input::Resume { conn: given_up, request });
+    bench.feed(Input::ResumeChecked { conn: given_up, good: true });
+    assert_eq!(here(&bench), before);
+    bench.feed(Input::Closed { conn: given_up, end: crate::model::event::LinkEnd::Closed });
+    assert!(!bench.log.iter().any(|event| matches!(event, Event::Away { .. })), "{:?}", bench.log);
+}
+
 /// Recovery comes to the same.
 fn replays(bench: &Bench) {
     let mut state = State::default();
