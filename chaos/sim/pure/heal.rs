@@ -14,6 +14,7 @@ pub(super) const HEALED_MAX_MS: u64 = 20_000;
 
 /// What was said last has arrived after this.
 const QUIET_MS: u64 = 600;
+const QUIET_ALONE_MS: u64 = 4_000;
 /// And as many ways to and fro: what was said last may have to be asked for and told on.
 const QUIET_WAYS: u64 = 10;
 
@@ -126,7 +127,9 @@ impl World<'_> {
             self.well_since = None;
             return false;
         }
-        self.now >= *self.well_since.get_or_insert(self.now) + QUIET_MS + QUIET_WAYS * self.plan.latency_ms.1
+        // Without a server it takes the players a round or two of dials to find each other.
+        let quiet = if self.server.machine.gone { QUIET_ALONE_MS } else { QUIET_MS };
+        self.now >= *self.well_since.get_or_insert(self.now) + quiet + QUIET_WAYS * self.plan.latency_ms.1
     }
 
     fn is_well(&self) -> bool {

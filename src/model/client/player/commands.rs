@@ -108,7 +108,7 @@ impl Player {
                 Command::Accept { from, key: self.offer()? }
             }
             Typed::Decline(from) => Command::Decline { from: self.inviter(from.as_ref())? },
-            Typed::TakeSeat(match_id) => Command::TakeSeat { match_id: *match_id, key: self.offer()? },
+            Typed::TakeSeat(match_id) => Command::TakeSeat { match_id: *match_id, key: self.seat_key(*match_id)? },
             Typed::Leave => Command::Leave { match_id: self.seated.ok_or(Refusal::NoMatch)? },
             Typed::Send(_) | Typed::Board | Typed::Delay | Typed::End | Typed::Status => {
                 unreachable!("answered here, never queued")
@@ -134,6 +134,7 @@ impl Player {
     fn load(&mut self, name: Name, files: UserFiles) {
         let UserFiles { device, session, offers, matches } = files;
         self.user = Some(User { name, device, session, offers });
+        self.seat_keys.clear();
         self.tables.clear();
         self.seated = None;
         for records in matches {
@@ -182,6 +183,20 @@ impl Player {
         user.offers.drain(..surplus);
         self.effects.push_back(Effect::Write(Write::Offers(user.offers.clone())));
         Ok(public)
+    }
+
+    /// The key to ask for a seat with. Who asks again, for the answer is slow, names the same: another one would take the
+    /// seat from the first as soon as that is granted, and drop what was played meanwhile.
+    fn seat_key(&mut self, match_id: MatchId) -> Result<PublicKey, Refusal> {
+        let on_offer = |key: &PublicKey| {
+            self.user.as_ref().is_some_and(|user| user.offers.iter().any(|offer| offer.public() == *key))
+        };
+        if let Some(key) = self.seat_keys.get(&match_id).copied().filter(on_offer) {
+            return Ok(key);
+        }
+        let key = self.offer()?;
+        self.seat_keys.insert(match_id, key);
+        Ok(key)
     }
 
     fn inviter(&self, named: Option<&Name>) -> Result<Name, Refusal> {

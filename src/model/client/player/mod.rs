@@ -56,6 +56,8 @@ pub struct Player {
     seated: Option<MatchId>,
     /// Seats that were asked for on the present link.
     asked_seats: BTreeSet<MatchId>,
+    /// The keys that seats were asked for with.
+    seat_keys: BTreeMap<MatchId, PublicKey>,
     last: Option<(Name, GameSpec, MatchId)>,
     invites: Vec<InviteView>,
     server_delays: Delays,
@@ -205,6 +207,7 @@ impl Player {
             tables: BTreeMap::new(),
             seated: None,
             asked_seats: BTreeSet::new(),
+            seat_keys: BTreeMap::new(),
             last: None,
             invites: Vec::new(),
             server_delays: Delays::default(),
