@@ -2,7 +2,6 @@
 
 pub(crate) mod batch;
 pub(crate) mod broken;
-pub(crate) mod finals;
 mod full;
 pub(crate) mod human;
 #[cfg_attr(not(all(target_os = "linux", target_arch = "x86_64")), path = "interposer/absent.rs")]

@@ -158,6 +158,9 @@ pub struct Healed {
 /// What was measured all along.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
+    /// How much later than it was told something may stand in the history: a busy machine reads late.
+    #[serde(default)]
+    pub late_ms: u64,
     /// Most dials of one device to the server in any second.
     pub dials_a_second_max: BTreeMap<String, u32>,
     /// Most dials of one device to the server that were under way at once.

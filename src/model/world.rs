@@ -26,6 +26,7 @@ use super::games::{GameSpec, Seat};
 use super::id::{Boot, ConnId, Lsn, MatchId, Name};
 use super::key::{PublicKey, SecretKey, ServerId, Signature};
 use super::message::{Entries, KeeperMessage, Proofs, ToClient, ToServer, Welcome};
+use super::operator;
 use super::password::{Password, PasswordHash};
 use super::replay::Replay;
 use super::sign::{Signed, Verified};
@@ -50,6 +51,10 @@ pub(crate) struct World {
     /// Whether the file beside the server's keys will say that state was lost.
     lost: bool,
     pub(crate) clients: Vec<Client>,
+    /// What operators were told.
+    pub(crate) told: Vec<Result<operator::Told, operator::Unable>>,
+    /// How often the engine has said that no match is under way any more.
+    pub(crate) over: usize,
     /// What the engine has logged.
     pub(crate) log: Vec<LogEvent>,
     /// Receipts the server has given.
@@ -98,6 +103,8 @@ impl World {
             direct: true,
             lost: false,
             clients: Vec::new(),
+            told: Vec::new(),
+            over: 0,
             log: Vec::new(),
             receipts: 0,
             room: usize::MAX,
@@ -521,6 +528,8 @@ impl World {
                     to.into_iter().for_each(|client| client.down.push_back((*message).clone()));
                 }
                 Effect::Log(event) => self.log.push(*event),
+                Effect::Told { told, .. } => self.told.push(told),
+                Effect::Over => self.over += 1,
                 Effect::CheckResume { .. } | Effect::Pace { .. } | Effect::Close { .. } => {}
             }
         }

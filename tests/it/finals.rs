@@ -1,8 +1,5 @@
 //! What real servers and clients leave on a disk, read as the simulation reads it and judged by its oracle.
 
-#[path = "../../chaos/sim/finals.rs"]
-mod left;
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,10 +7,10 @@ use std::sync::Arc;
 use rejoin::chaos::finals::{Act, Finals, Keeper, Kept};
 use rejoin::chaos::history::{Call, Points, Record, Told, What};
 use rejoin::chaos::oracle::{Verdicts, judge};
+use rejoin::cli::keepers::{player_keeper, secrets_in, server_keeper, server_sizes};
 use rejoin::model::key::ServerId;
 use rejoin::store::{Disk, HostDisk};
 
-use self::left::{player_keeper, secrets_in, server_keeper, server_sizes};
 use crate::seed::people::{PASSWORD, Pair, Player, X_WINS, home};
 use crate::seed::server::Server;
 
@@ -28,7 +25,8 @@ fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
         let path = entry.unwrap().path();
         if path.is_dir() {
             all.extend(files(&path));
-        } else {
+        // Not the socket that a killed server has left behind.
+        } else if path.is_file() {
             all.insert(path.clone(), std::fs::read(&path).unwrap());
         }
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rejoin::chaos::finals::{self, Door, Figures, Finals};
 use rejoin::chaos::history::{Record, Told, What};
 use rejoin::chaos::oracle::{Violation, judge};
+use rejoin::cli::keepers::{player_keeper, secrets_in, server_keeper, server_sizes};
 use rejoin::model::client::event::{LinkState, PathKind};
 use rejoin::model::id::Name;
 use rejoin::model::password::Password;
@@ -17,7 +18,6 @@ use rejoin::store::{Disk, view};
 use super::faults::Todo;
 use super::machine::{CLIENT_STATE, SERVER_STATE};
 use super::world::World;
-use crate::sim::finals::{player_keeper, secrets_in, server_keeper, server_sizes};
 use crate::sim::outcome::Outcome;
 use crate::sim::plan::Host;
 

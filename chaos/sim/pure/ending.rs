@@ -6,10 +6,11 @@ use std::path::Path;
 
 use rejoin::chaos::finals::{Door, Finals};
 use rejoin::chaos::oracle;
+use rejoin::cli::keepers::{player_keeper, secrets_in, server_keeper, server_sizes};
 use rejoin::model::client::table::Table;
 use rejoin::model::engine::{Effect, Engine, Hashed, Hashing, Input, Settings};
-use rejoin::model::id::{Boot, ConnId, Name, RequestSeq, Run};
-use rejoin::model::key::SecretKey;
+use rejoin::model::id::{Boot, ConnId, MatchId, Name, RequestSeq, Run};
+use rejoin::model::key::{PublicKey, SecretKey};
 use rejoin::model::message::{Command, ToClient};
 use rejoin::model::password::Password;
 use rejoin::model::state::State;
@@ -19,7 +20,6 @@ use rejoin::store::{self, Disk};
 
 use super::server::STATE;
 use super::world::World;
-use crate::sim::finals::{player_keeper, secrets_in, server_keeper, server_sizes};
 use crate::sim::plan::Host;
 
 /// Connections between two players at once.
@@ -112,9 +112,15 @@ impl World<'_> {
             cut || !self.server.machine.runs()
         };
         let table = |number: usize| self.devices[number].process.as_ref().and_then(|process| process.player.table());
-        // Who has lost its key is let in by nobody.
-        let keyed = |number: usize| table(number).filter(|table| table.key().is_some()).map(Table::id);
-        let same = keyed(one).is_some() && keyed(one) == keyed(other);
+        // Who has lost its key is let in by nobody, nor is one whose new key the opponent has not heard of.
+        let ends = |number: usize| {
+            let table = table(number)?;
+            Some((table.id(), table.key()?.public(), *table.opponent_key()))
+        };
+        let meet = |of: (MatchId, PublicKey, PublicKey), with: (MatchId, PublicKey, PublicKey)| {
+            of.0 == with.0 && of.1 == with.2 && of.2 == with.1
+        };
+        let same = ends(one).zip(ends(other)).is_some_and(|(one, other)| meet(one, other));
         let knows = |number: usize, other: usize| {
             let addrs = table(number).filter(|_| same).map(Table::candidates).unwrap_or_default();
             addrs.iter().any(|addr| addr.ip() == self.devices[other].addr)
@@ -209,7 +215,12 @@ fn ask(engine: &mut Engine, input: Input, said: &mut Vec<ToClient>) {
                 engine.handle(now, wall, Input::Hashed { job, done });
             }
             Effect::Send { message, .. } => said.push(*message),
-            Effect::CheckResume { .. } | Effect::Pace { .. } | Effect::Close { .. } | Effect::Log(_) => {}
+            Effect::CheckResume { .. }
+            | Effect::Pace { .. }
+            | Effect::Close { .. }
+            | Effect::Log(_)
+            | Effect::Told { .. }
+            | Effect::Over => {}
         }
     }
 }

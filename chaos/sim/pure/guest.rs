@@ -269,6 +269,8 @@ impl World<'_> {
                 }
                 Effect::Close { conn, why } => self.turn_away(conn, why),
                 Effect::Log(event) => self.heed_log(&event),
+                // No operator is simulated.
+                Effect::Told { .. } | Effect::Over => {}
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use rejoin::chaos::history::End;
 
+use super::device::Device;
 use super::world::{Task, World};
 use crate::sim::plan::Host;
 
@@ -58,7 +59,13 @@ impl World<'_> {
                 if self.wiped.contains("server") && self.players_of(&of).iter().any(idle) {
                     continue;
                 }
-                if self.players_of(&of).iter().all(|player| self.is_covered(*player)) {
+                // Who sits elsewhere, or has logged out, is in no hurry to hear of it.
+                let plays = |player: usize| {
+                    let Device { shown, process, .. } = &self.devices[player];
+                    let logged_in = process.as_ref().is_none_or(|process| process.player.has_session());
+                    logged_in && (shown.seat.as_ref() == Some(&of) || shown.decided.contains(&of))
+                };
+                if self.players_of(&of).iter().all(|player| self.is_covered(*player) && plays(*player)) {
                     self.healed.settled_ms.insert(of, None);
                 }
             }
@@ -104,6 +111,11 @@ impl World<'_> {
             self.healed.settled_ms.iter().filter(|(_, at)| at.is_none()).map(|(of, _)| of.clone()).collect();
         for of in open {
             let players = self.players_of(&of);
+            // A server put back from a copy may tell somebody only now that there is no such session any more.
+            if self.wiped.contains("server") && !players.iter().all(|player| self.is_covered(*player)) {
+                self.healed.settled_ms.remove(&of);
+                continue;
+            }
             let decided = players.iter().any(|number| self.devices[*number].shown.decided.contains(&of));
             let shown = |number: &usize| &self.devices[*number].shown;
             let over = |number: &usize| shown(number).recorded.contains(&of);
@@ -128,7 +140,10 @@ impl World<'_> {
             return false;
         }
         // Without a server it takes the players a round or two of dials to find each other.
-        let quiet = if self.server.machine.gone { QUIET_ALONE_MS } else { QUIET_MS };
+        let host = |number: usize| self.devices[number].machine.host;
+        let cut = |one: Host, other: Host| self.net.is_cut(one, other) || self.net.is_cut(other, one);
+        let alone = |number: usize| self.server.machine.gone || cut(host(number), Host::Server);
+        let quiet = if (0..self.devices.len()).any(alone) { QUIET_ALONE_MS } else { QUIET_MS };
         self.now >= *self.well_since.get_or_insert(self.now) + quiet + QUIET_WAYS * self.plan.latency_ms.1
     }
 

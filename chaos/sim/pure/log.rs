@@ -21,6 +21,7 @@ impl World<'_> {
             | Event::LoggedOut { .. }
             | Event::Away { .. }
             | Event::MatchStarted { .. }
+            | Event::MatchRejoined { .. }
             | Event::MatchSuspended { .. }
             | Event::MatchResumed { .. }
             | Event::MatchSettled { .. }

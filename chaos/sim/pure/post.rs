@@ -65,6 +65,7 @@ impl World<'_> {
 
     fn deliver(&mut self, arrival: Arrival) {
         self.hash_message(&arrival);
+        self.trace_message(&arrival);
         let Arrival { conn, to, .. } = arrival;
         let ends = self.net.conns[conn].ends;
         match (ends[to].machine.checked_sub(1), ends[1].machine) {
@@ -101,6 +102,22 @@ impl World<'_> {
         if machine.life == life && machine.alive {
             self.arrive(arrival);
         }
+    }
+
+    /// Every message but heartbeats, as it arrives.
+    fn trace_message(&mut self, arrival: &Arrival) {
+        let beat = match &arrival.msg {
+            Msg::Up(message) => matches!(**message, ToServer::Ping(_)),
+            Msg::Down(message) => matches!(**message, ToClient::Pong(_)),
+            Msg::Peer(message) => matches!(**message, ToPeer::Echo(_) | ToPeer::Echoed(_)),
+            _ => false,
+        };
+        if beat || self.trace.is_none() {
+            return;
+        }
+        let to = self.net.conns[arrival.conn].ends[arrival.to].machine;
+        let said: String = format!("{:?}", arrival.msg).chars().take(160).collect();
+        self.note(to, || format!("  <- {:>3} {said}", arrival.conn));
     }
 
     /// What passes the network makes the world's hash; a message that fits no frame is no message.

@@ -100,6 +100,8 @@ impl Shown {
                 }
             }
             Event::Suspended { match_id, .. } => drop(self.seat.take_if(|seat| seat == match_id)),
+            // Who logs out gets up from the table.
+            Event::Reply(reply) if reply.ok && reply.command == "logout" => self.seat = None,
             Event::Reply(_)
             | Event::Invited { .. }
             | Event::InviteClosed { .. }

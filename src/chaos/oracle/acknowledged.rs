@@ -83,10 +83,12 @@ fn survivors<'a>(case: &Case<'a>, ack: &Ack<'a>) -> Vec<&'a str> {
     holders
 }
 
-/// Whether a match can be missing at a keeper for a reason: only who plays at a further device has none of its own until
-/// the seat is moved, a damaged file is set aside, and one is removed when the clock says that it is old.
+/// Whether a match can be missing at a keeper for a reason: who plays at a further device has none of its own until the
+/// seat is moved, nor has one whose invitation is accepted again because the server has forgotten the first time; a
+/// damaged file is set aside, and one is removed when the clock says that it is old.
 fn may_have_no_file(case: &Case<'_>, keeper: &str) -> bool {
-    keeper != SERVER && (player_of(keeper) != keeper || case.struck("rot") || case.struck("clock-jump"))
+    let watches = player_of(keeper) != keeper || (case.is_lost(SERVER) && case.was_noticed(keeper, "seat-elsewhere"));
+    keeper != SERVER && (watches || case.struck("rot") || case.struck("clock-jump"))
 }
 
 /// Whether somebody was told another value before. The word of a liar's receipt does not bind anybody else.

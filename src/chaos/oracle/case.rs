@@ -115,6 +115,12 @@ impl<'a> Case<'a> {
         self.history.iter().any(|record| matches!(&record.what, What::Fault { fault, on: true } if fault == kind))
     }
 
+    /// Whether a device was given a notice of this code.
+    pub(super) fn was_noticed(&self, device: &str, notice: &str) -> bool {
+        let is_it = |told: &Told| matches!(told, Told::Notice { code, .. } if code == notice);
+        self.told().any(|(_, record, told)| record.who == device && is_it(told))
+    }
+
     /// Every match that somebody holds.
     pub(super) fn matches(&self) -> BTreeSet<&'a str> {
         self.finals.keepers.values().flat_map(|keeper| keeper.matches.keys().map(String::as_str)).collect()

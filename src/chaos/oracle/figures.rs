@@ -6,7 +6,7 @@ use super::case::{Case, Finding};
 use crate::chaos::history::{Call, Told, What};
 
 /// What damages bytes.
-const DAMAGING: [&str; 2] = ["rot", "bad-byte"];
+const DAMAGING: [&str; 5] = ["rot", "bad-byte", "damage", "truncate", "changed-bytes"];
 
 /// I7: a session is live on one connection at a time, and a resume that is replayed is refused.
 pub(super) fn sessions(case: &Case<'_>) -> Finding {

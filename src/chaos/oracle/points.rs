@@ -136,6 +136,11 @@ fn last_leaders<'a>(case: &Case<'a>, standing: &BTreeMap<&str, &Scored>) -> Opti
                     told.insert(id, (when, verdict));
                 }
             }
+            // What was on record is lost with the disk, until the players bring it again.
+            What::Fault { fault, on: true } if fault == "wipe-server" => {
+                told.clear();
+                last = None;
+            }
             What::Told { .. }
             | What::Invoke { .. }
             | What::Ok { .. }

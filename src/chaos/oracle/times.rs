@@ -35,8 +35,11 @@ fn outages(case: &Case<'_>, wrong: &mut Vec<String>) -> bool {
                 any = true;
                 let most = now.saturating_sub(since);
                 let least = told.map_or(0, |told| now.saturating_sub(told));
-                let spare =
-                    |span: u64| SLACK_MS + if case.struck("clock-drift") { span * DRIFT_PERCENT / 100 } else { 0 };
+                let spare = |span: u64| {
+                    SLACK_MS
+                        + case.finals.figures.late_ms
+                        + if case.struck("clock-drift") { span * DRIFT_PERCENT / 100 } else { 0 }
+                };
                 if *length > most + spare(most) || (!late && length + spare(least) < least) {
                     wrong
                         .push(format!("{who} tells an outage of {length} ms at {now} ms; it was {least} to {most} ms"));

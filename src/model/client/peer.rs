@@ -90,8 +90,8 @@ pub enum Effect {
         /// Dials since then.
         attempts: u32,
     },
-    /// The path goes over another connection, without a gap. What was sent on the one before may be lost, and its round
-    /// trips say nothing about this one.
+    /// The path goes over another connection, or the opponent's does, without a gap. What was sent on the one before may
+    /// be lost, and its round trips say nothing about this one.
     Switched {
         /// Where to send from here on.
         conn: PeerConn,
@@ -297,7 +297,10 @@ impl Peer {
             line.ready.get_or_insert(now);
         }
         self.effects.extend(self.lines.extract_if(.., |line| line.conn != conn).map(|line| Effect::Drop(line.conn)));
-        if self.conn() != Some(conn) {
+        if self.conn() == Some(conn) {
+            // What was written over there before went another way, and may have been lost with it.
+            self.effects.push_back(Effect::Switched { conn });
+        } else {
             self.take(now, conn);
         }
     }

@@ -8,7 +8,7 @@ use crate::model::fact::Fact;
 use crate::model::id::{ConnId, Name, RequestSeq, SessionId, UserId};
 use crate::model::key::PublicKey;
 use crate::model::limits::{HASH_BUSY_RETRY, HASH_QUEUE_MAX};
-use crate::model::message::{Answer, CloseReason, Command, InviteEnd, ResumeRequest, ToClient};
+use crate::model::message::{Answer, CloseReason, Command, ResumeRequest, ToClient};
 use crate::model::password::PasswordHash;
 use crate::model::refusal::Refusal;
 use crate::mutant::{Mutant, is_on};
@@ -17,6 +17,9 @@ use rand_chacha::rand_core::Rng;
 impl Engine {
     /// A request that needs a password hashed first.
     pub(super) fn hash_first(&mut self, conn: ConnId, seq: RequestSeq, command: Command) {
+        if self.has_added(conn, seq, &command) {
+            return self.answer(conn, seq, Ok(Answer::Done));
+        }
         match self.hashing_for(conn, &command) {
             Ok(hashing) => {
                 let job = JobId(self.random.next_u64());
@@ -31,8 +34,22 @@ impl Engine {
         }
     }
 
+    /// Whether this is asked again of an account that was made, because the answer was lost. It must not be refused for
+    /// what has happened since, such as a full disk: who asks would take it for not done.
+    fn has_added(&self, conn: ConnId, seq: RequestSeq, command: &Command) -> bool {
+        let Command::AddUser { name, .. } = command else { return false };
+        let account = self.state.named(&name.key()).filter(|account| account.name == *name);
+        let origin = self.conns.get(&conn).map(|conn| (conn.run, seq));
+        origin.is_some() && account.is_some_and(|account| account.origin == origin) && !is_on(Mutant::RequestsDoneTwice)
+    }
+
     fn hashing_for(&mut self, conn: ConnId, command: &Command) -> Result<Hashing, Refusal> {
-        self.shut()?;
+        let newcomer = matches!(command, Command::AddUser { .. } | Command::Login { .. });
+        if newcomer {
+            self.closed_to_new()?
+        } else {
+            self.shut()?
+        }
         let Some(Conn { ip, session, hashing, .. }) = self.conns.get(&conn) else { return Err(Refusal::NotLoggedIn) };
         if *hashing || self.jobs.len() >= HASH_QUEUE_MAX {
             return Err(Refusal::busy(HASH_BUSY_RETRY));
@@ -124,7 +141,7 @@ impl Engine {
         let Conn { ip, run, .. } = self.conns[&conn];
         facts.push(Fact::Answered { session, run, seq });
         self.commit(facts);
-        self.log(Event::LoginOk { user: name.clone(), ip });
+        self.log(Event::LoginOk { user: name.clone(), ip, session });
         // The client has its session on disk before its player is told.
         self.bind(conn, session, user);
         self.answer(conn, seq, Ok(Answer::Done));
@@ -231,7 +248,12 @@ impl Engine {
         self.send(conn, ToClient::Live(Box::new(view)));
         self.pace(user);
         self.tell_presence(user, true);
-        if let Some(match_id) = self.state.account(user).and_then(|account| account.seated) {
+        if let Some((match_id, name)) =
+            self.state.account(user).and_then(|account| Some((account.seated?, account.name.clone())))
+        {
+            if let Some(ip) = self.ip_of(user) {
+                self.log(Event::MatchRejoined { match_id, user: name, ip });
+            }
             self.tell_candidates(match_id, user);
         }
         self.offer_suspended(user);
@@ -242,12 +264,7 @@ impl Engine {
     pub(super) fn log_out(&mut self, conn: ConnId, seq: RequestSeq) -> Result<(), Refusal> {
         let (session, account) = self.user_of(conn)?;
         let (user, name) = (account.user, account.name.clone());
-        let mine = |open: &&super::super::game::Invite| open.from == user || open.to == user;
-        let invites: Vec<_> = self.state.invites().filter(mine).map(|open| open.invite).collect();
-        invites.into_iter().for_each(|invite| self.close_invite(invite, InviteEnd::Gone));
-        if !is_on(Mutant::LogoutForgotten) {
-            self.commit(vec![Fact::LoggedOut { session }]);
-        }
+        self.end_of_session(user, session);
         self.log(Event::LoggedOut { user: name });
         self.answer(conn, seq, Ok(Answer::Done));
         self.leave(Effect::Pace { conn, urgent: false });
@@ -257,7 +274,7 @@ impl Engine {
         Ok(())
     }
 
-    fn unbind(&mut self, conn: ConnId) {
+    pub(super) fn unbind(&mut self, conn: ConnId) {
         if let Some(open) = self.conns.get_mut(&conn) {
             open.session = None;
         }

@@ -6,6 +6,7 @@
 mod board;
 mod cheats;
 mod lost;
+mod operator;
 mod seats;
 
 use crate::model::client::command::Typed;
@@ -197,6 +198,25 @@ fn a_full_disk_refuses_changes_serves_reads_and_takes_the_moves_when_there_is_sp
     world.tell(Input::DiskFull(false));
     world.settle();
     assert!(world.clients.iter().all(|client| client.kept() == [0]), "offered again and kept");
+}
+
+#[test]
+fn an_account_that_was_made_is_not_refused_by_a_disk_that_is_full_since() {
+    use crate::model::engine::Input;
+    let mut world = World::new(5, 1);
+    world.settle();
+    let name = crate::model::id::Name::new("newcomer").unwrap();
+    let password = crate::model::password::Password::new("correct horse").unwrap();
+    world.type_in(0, Typed::AddUser(name, password));
+    world.deliver_all_but_the_disk();
+    let (appended, flushed) = world.engine.as_ref().unwrap().lsns();
+    assert!(appended > flushed, "the account waits for the disk, and the answer for the account");
+    world.break_link(0);
+    world.flush();
+    world.tell(Input::DiskFull(true));
+    world.settle();
+    let answered = |event: &Event| matches!(event, Event::Reply(reply) if reply.command == "adduser" && reply.ok);
+    assert!(world.clients[0].shown.iter().any(answered), "{:?}", last_error(&world, 0));
 }
 
 #[test]

@@ -128,6 +128,16 @@ fn i4_points_told_before_everything_was_settled_are_not_the_last() {
 }
 
 #[test]
+fn i4_points_told_by_a_server_that_was_restored_lack_what_it_had_lost() {
+    let mut world = World::won();
+    world.fault("wipe-server");
+    let op = world.asks("p1", Call::Ask { word: "leaders".to_owned() });
+    let rows = vec![Points { name: "p0".to_owned(), ..Points::default() }];
+    world.tells("p1", Told::Leaders { rows }).says("p1", What::Ok { op });
+    world.is_good();
+}
+
+#[test]
 fn i4_points_are_told_at_last_when_all_matches_are_settled() {
     let mut world = World::won();
     let mut other = world.finals.ledger.verdicts[0].clone();

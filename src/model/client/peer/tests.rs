@@ -288,7 +288,7 @@ fn the_other_side_waits_for_use_with_the_rest_open_and_goes_where_it_says() {
     let dropped = [Effect::Drop(PeerConn(1)), Effect::Drop(PeerConn(3))];
     assert_eq!(effects(&mut peer), [dropped[0], dropped[1], Effect::Switched { conn: PeerConn(2) }]);
     peer.heard(Now(5_001), PeerConn(2), Some(Frame::Use));
-    assert_eq!(effects(&mut peer), [], "said twice");
+    assert_eq!(effects(&mut peer), [Effect::Switched { conn: PeerConn(2) }], "the opponent is there only now");
     peer.heard(Now(5_001), PeerConn(1), Some(Frame::Use));
     assert_eq!(peer.conn(), Some(PeerConn(2)), "that one is dropped");
 }

@@ -391,7 +391,7 @@ impl Player {
         self.next_request();
         let unsettled = self.tables.values().any(Table::is_unsettled);
         self.supervisor.set_urgent(self.now, self.seated.is_some() || unsettled || !self.outbox.is_empty());
-        let in_match = self.seated_table().is_some_and(|table| !table.is_finished());
+        let in_match = unsettled || self.seated_table().is_some_and(|table| !table.is_finished());
         if let Some(heart) = &mut self.heart {
             heart.pulse.set_urgent(self.now, in_match);
             heart.silence.set_urgent(self.now, in_match);

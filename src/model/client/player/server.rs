@@ -51,6 +51,7 @@ impl Player {
                 let text = format!("the server restarts and is back in about {} s", eta_ms.div_ceil(1000));
                 self.notice("restarting", text);
             }
+            ToClient::Announcement(text) => self.notice("announcement", format!("the server says: {text}")),
             ToClient::Closing { why, retry_after_ms } => {
                 self.closing(why, Duration::from_millis(u64::from(retry_after_ms)));
             }
@@ -125,7 +126,9 @@ impl Player {
         for of in &matches {
             self.take_view(of);
         }
-        let seated = matches.iter().find(|of| of.active).map(|of| of.grant.body.match_id);
+        // The verdict may have come from the opponent, and the view may be older.
+        let in_play = |id: &MatchId| self.tables.get(id).is_none_or(|table| !table.is_finished());
+        let seated = matches.iter().filter(|of| of.active).map(|of| of.grant.body.match_id).find(in_play);
         match seated {
             Some(id) => self.sit(id),
             None => self.stand_up(&matches),
