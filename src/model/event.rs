@@ -23,6 +23,8 @@ pub enum Event {
         user: Name,
         /// From where.
         ip: IpAddr,
+        /// The new session.
+        session: SessionId,
     },
     /// A login failed.
     LoginFailed {
@@ -58,6 +60,8 @@ pub enum Event {
         user: Name,
         /// From where they were connected.
         ip: IpAddr,
+        /// Their session.
+        session: SessionId,
         /// How the link ended.
         cause: LinkEnd,
     },
@@ -85,6 +89,15 @@ pub enum Event {
         match_id: MatchId,
         /// X and O.
         names: [Name; 2],
+    },
+    /// A player is back at the board of a match in play.
+    MatchRejoined {
+        /// Which.
+        match_id: MatchId,
+        /// Who.
+        user: Name,
+        /// From where.
+        ip: IpAddr,
     },
     /// A match has its verdict, or another one.
     MatchSettled {

@@ -38,6 +38,9 @@ pub const PEER_LISTEN_BACKLOG: u32 = 16;
 /// Addresses of one player that are offered to the opponent; the likeliest come first, the rest is left out.
 pub const CANDIDATES_MAX: usize = 8;
 
+/// Bytes of an operator's announcement.
+pub const ANNOUNCEMENT_BYTES_MAX: usize = 400;
+
 /// Letters in a name.
 pub const NAME_BYTES_MAX: usize = 32;
 /// The shortest password that may be chosen.

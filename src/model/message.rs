@@ -10,6 +10,7 @@ use super::games::GameSpec;
 use super::id::{Boot, Lsn, MatchId, Name, RequestSeq, Run, SessionId, UserId};
 use super::key::{PublicKey, Signature};
 use super::limits::ENTRIES_PER_FRAME_MAX;
+use super::operator::Announcement;
 use super::password::Password;
 use super::refusal::Refusal;
 use super::sign::{Signed, Verified};
@@ -145,6 +146,8 @@ pub enum ToClient {
         /// At most [`CANDIDATES_MAX`](super::limits::CANDIDATES_MAX).
         candidates: Vec<SocketAddr>,
     },
+    /// A sentence of the operator, for every player.
+    Announcement(Announcement),
 }
 
 /// From one player's client to the other's, on the direct path.
@@ -521,7 +524,8 @@ impl ToClient {
             | Self::Unsupported { .. }
             | Self::Offered { .. }
             | Self::PromiseWanted { .. }
-            | Self::Peer { .. } => {}
+            | Self::Peer { .. }
+            | Self::Announcement(_) => {}
         }
     }
 }

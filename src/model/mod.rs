@@ -19,6 +19,7 @@ pub mod id;
 pub mod key;
 pub mod limits;
 pub mod message;
+pub mod operator;
 pub mod password;
 pub mod pulse;
 pub mod refusal;

@@ -16,7 +16,7 @@ impl Wire for ToServer {
 }
 
 impl Wire for ToClient {
-    const KINDS: u8 = 20;
+    const KINDS: u8 = 21;
 }
 
 impl Wire for ToPeer {

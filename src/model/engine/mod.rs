@@ -13,8 +13,10 @@
 //!
 //! After each `handle` or `handle_timeout` call `poll_effect` until it returns `None`, then wait until `poll_timeout`.
 
+mod census;
 mod keeper;
 mod login;
+mod operator;
 mod peers;
 #[cfg(test)]
 mod picture;
@@ -23,6 +25,8 @@ mod seats;
 #[cfg(test)]
 mod tests;
 mod view;
+
+pub use census::{Census, MatchRow, SessionRow};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -41,6 +45,7 @@ use super::id::{Boot, ConnId, InviteId, Lsn, MatchId, RequestSeq, Run, SessionId
 use super::key::{PublicKey, ServerId};
 use super::limits::{INVITE_MAX, MATCH_IDLE_MAX, SESSION_IDLE_MAX, UPTIME_TICK};
 use super::message::{Answer, CloseReason, Command, Have, InviteEnd, ResumeRequest, ToClient};
+use super::operator::{Act, AskId, Told, Unable};
 use super::password::{Password, PasswordHash};
 use super::refusal::Refusal;
 use super::replay::Replay;
@@ -72,6 +77,10 @@ pub struct Engine {
     ready: VecDeque<Effect>,
     wall: WallMs,
     now: Now,
+    /// Nothing new begins: the server stops when the matches under way are over.
+    closing: bool,
+    /// Whether it was said that they are.
+    over_told: bool,
     draining: bool,
     disk_full: bool,
     /// The newest epoch, and the number of entries, that X and O have shown in this run, by open match.
@@ -258,6 +267,13 @@ pub enum Input {
         /// When it will be back, as far as known.
         eta: Duration,
     },
+    /// An operator wants something; the answer is [`Effect::Told`].
+    Operator {
+        /// To be named with the answer.
+        ask: AskId,
+        /// What.
+        act: Act,
+    },
 }
 
 /// What a hashing thread is to do.
@@ -336,6 +352,15 @@ pub enum Effect {
     },
     /// Write to the log.
     Log(Box<Event>),
+    /// Answer an operator.
+    Told {
+        /// What was asked.
+        ask: AskId,
+        /// What came of it.
+        told: Result<Told, Unable>,
+    },
+    /// Nothing new begins since [`Act::Close`], and no match is under way any more; said once.
+    Over,
 }
 
 impl Engine {
@@ -361,6 +386,8 @@ impl Engine {
             ready: VecDeque::new(),
             wall: WallMs(0),
             now: Now(0),
+            closing: false,
+            over_told: false,
             draining: false,
             disk_full: false,
             shown: BTreeMap::new(),
@@ -405,6 +432,7 @@ impl Engine {
             Input::Flushed(lsn) => self.flushed(lsn),
             Input::DiskFull(full) => self.disk_full(full),
             Input::Drain { eta } => self.drain(eta),
+            Input::Operator { ask, act } => self.operate(ask, act),
         }
     }
 
@@ -460,13 +488,13 @@ impl Engine {
     }
 
     fn closed(&mut self, conn: ConnId, end: LinkEnd) {
-        let Some(Conn { session: Some((_, user)), ip, .. }) = self.conns.remove(&conn) else { return };
+        let Some(Conn { session: Some((session, user)), ip, .. }) = self.conns.remove(&conn) else { return };
         if self.live.get(&user) != Some(&conn) {
             return;
         }
         self.live.remove(&user);
         if let Some(user) = self.state.account(user).map(|account| account.name.clone()) {
-            self.log(Event::Away { user, ip, cause: end });
+            self.log(Event::Away { user, ip, session, cause: end });
         }
         self.tell_presence(user, false);
     }
@@ -481,7 +509,13 @@ impl Engine {
         }
         self.state.forget_retired();
         self.appended = self.appended.plus(facts.len() as u64);
+        let unseats =
+            |fact: &Fact| matches!(fact, Fact::Settled { .. } | Fact::MatchLeft { .. } | Fact::Shelved { .. });
+        let unseated = facts.iter().any(unseats);
         self.ready.push_back(Effect::Append(facts));
+        if unseated {
+            self.tell_if_over();
+        }
     }
 
     fn flushed(&mut self, lsn: Lsn) {

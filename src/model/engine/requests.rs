@@ -67,7 +67,7 @@ impl Engine {
         game: &GameSpec,
         key: PublicKey,
     ) -> Result<(), Refusal> {
-        self.shut()?;
+        self.closed_to_new()?;
         let invite = InviteId(self.random_id());
         let from = self.user_of(conn)?.1;
         let by = from.name.clone();
@@ -81,7 +81,7 @@ impl Engine {
     }
 
     fn accept(&mut self, conn: ConnId, seq: RequestSeq, from: &Name, key: PublicKey) -> Result<(), Refusal> {
-        self.shut()?;
+        self.closed_to_new()?;
         let (match_id, inviter_is_x) = (MatchId(self.random_id()), self.random.next_u32().is_multiple_of(2));
         let user = self.user_of(conn)?.1.user;
         let invite = decide::invite_from(&self.state, from, user)?.clone();

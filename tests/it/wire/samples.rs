@@ -10,6 +10,7 @@ use rejoin::model::message::{
     Answer, CloseReason, Command, Entries, Have, Hello, InviteEnd, InviteView, KeeperMessage, LeaderRow, MatchView,
     Proofs, ResumeRequest, ToClient, ToPeer, ToServer, UserRow, UserState, View, Welcome,
 };
+use rejoin::model::operator::Announcement;
 use rejoin::model::password::Password;
 use rejoin::model::refusal::Refusal;
 use rejoin::model::sign::{Signed, Verified};
@@ -261,6 +262,7 @@ pub(super) const fn kind_to_client(message: &ToClient) -> &'static str {
         ToClient::Offered { .. } => "offered",
         ToClient::PromiseWanted { .. } => "promise-wanted",
         ToClient::Peer { .. } => "peer",
+        ToClient::Announcement(_) => "announcement",
     }
 }
 
@@ -376,6 +378,7 @@ pub(super) fn to_client() -> Vec<(String, ToClient)> {
         ("offered", ToClient::Offered { match_id }),
         ("promise-wanted", ToClient::PromiseWanted { match_id, epoch: 2 }),
         ("peer", ToClient::Peer { match_id, candidates: candidates() }),
+        ("announcement", ToClient::Announcement(Announcement::new("restart in 60 s").unwrap())),
     ];
     let mut all: Vec<(String, ToClient)> =
         plain.into_iter().map(|(name, message)| (name.to_owned(), message)).collect();
