@@ -69,6 +69,8 @@ impl Bot {
                 .data_dir()
                 .join("rejoin"),
         };
+        // A bot that cannot write its log plays all the same.
+        let _log = crate::ops::log::start_quietly(&state);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let ended = runtime.block_on(self.play(password, state));
         Ok(match ended {

@@ -87,6 +87,12 @@ impl ServerProcess {
         Ok(self.clock.now())
     }
 
+    /// The worker's process id, while one is known to run.
+    #[cfg(target_os = "linux")]
+    pub(super) fn worker_pid(&self) -> Option<u32> {
+        u32::try_from(self.worker?.as_raw_nonzero().get()).ok()
+    }
+
     /// Where it listens.
     pub(super) const fn addr(&self) -> SocketAddr {
         self.addr

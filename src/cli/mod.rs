@@ -4,14 +4,20 @@
 pub mod admin;
 mod bench;
 mod bot;
+#[cfg(target_os = "linux")]
+mod chaos;
 #[cfg(unix)]
 mod child;
 mod config_file;
 #[cfg(unix)]
 mod demo;
 mod direct;
+#[doc(hidden)]
+pub mod keepers;
 #[cfg(unix)]
 mod ledger;
+mod logs;
+mod monitor;
 mod play;
 mod server;
 #[cfg(unix)]
@@ -52,8 +58,15 @@ enum Command {
     Demo(demo::Demo),
     /// Play by itself against whoever asks
     Bot(bot::Bot),
+    /// Break real processes, and prove that nothing is lost
+    #[cfg(target_os = "linux")]
+    Chaos(chaos::Chaos),
     /// Look after a server's files
     Admin(admin::Admin),
+    /// Read the event logs of a server or a client
+    Logs(logs::LogsArgs),
+    /// Watch a server: who is here, what is played, who was away how long
+    Monitor(monitor::Monitor),
     /// Measure this program on this machine
     Bench(bench::Bench),
 }
@@ -61,6 +74,7 @@ enum Command {
 /// Runs what was typed, and says how it ended.
 #[must_use]
 pub fn run() -> ExitCode {
+    small_pages();
     let parsed = config_file::with_defaults(Cli::command()).and_then(|command| {
         let matches = command.try_get_matches()?;
         Ok(Cli::from_arg_matches(&matches)?)
@@ -79,9 +93,21 @@ pub fn run() -> ExitCode {
         Command::Demo(demo) => demo.run(),
         Command::Bot(bot) => bot.run(),
         Command::Admin(admin) => return admin.run(),
+        Command::Logs(logs) => logs.run(),
+        Command::Monitor(monitor) => monitor.run(),
         Command::Bench(bench) => bench.run(),
+        #[cfg(target_os = "linux")]
+        Command::Chaos(chaos) => chaos.run(),
     };
     result.unwrap_or_else(|error| failed(&error, 1))
+}
+
+/// Asks the system for small pages of memory: an idle server touches a little of many, and with pages of 2 MiB that is
+/// twice the memory for nothing.
+fn small_pages() {
+    // Where the system does not know of it there is nothing to do.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
 }
 
 /// The machine we run on, for a server.

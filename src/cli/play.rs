@@ -15,6 +15,7 @@ use crate::model::id::Name;
 use crate::net::address::Address;
 use crate::net::host::HostNet;
 use crate::net::tls;
+use crate::ops;
 use crate::ops::host::{HostClock, HostEntropy};
 use crate::ops::work::HostWorker;
 use crate::store::HostDisk;
@@ -66,6 +67,8 @@ impl Play {
             direct: self.direct.direct == Switch::On,
             peer_listen: self.direct.peer_listen,
         };
+        // A client that cannot write its log plays all the same.
+        let _log = ops::log::start_quietly(&config.state);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
         let code = runtime.block_on(play(config, json))?;
         // A read of standard input that never ends must not hold the exit up.

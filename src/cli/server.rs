@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::warn;
 
@@ -19,6 +20,9 @@ use crate::net::seam::Net;
 use crate::net::tls;
 use crate::ops::event;
 use crate::ops::host::HostClock;
+use crate::ops::log::Files;
+use crate::server::control::Control;
+use crate::server::ops::{Ops, http};
 use crate::server::supervise::{self, Worker};
 use crate::server::{Config, Report, Running, ServerError, Sizes};
 
@@ -37,6 +41,9 @@ pub(super) struct Server {
     /// Hold the socket in a small parent that starts the server again when it dies
     #[arg(long, env = "REJOIN_SUPERVISE")]
     supervise: bool,
+    /// Serve metrics, health and a page to look at on this address, or port of this machine; unencrypted
+    #[arg(long, value_name = "ADDR", env = "REJOIN_OPS", value_parser = http::parse_addr)]
+    ops: Option<SocketAddr>,
     /// Points for a win, a draw and a loss
     #[arg(long, value_name = "WIN,DRAW,LOSS", env = "REJOIN_POINTS", default_value = "2,1,0", value_parser = points)]
     points: Points,
@@ -47,6 +54,17 @@ const RESTART_ETA: Duration = Duration::from_secs(1);
 /// An address that routes to the outside, for finding out which of ours faces it. Nothing is sent there.
 const OUTSIDE: (&str, u16) = ("192.0.2.1", 9);
 
+/// Every connection is an open file, and a shell often allows 1,024 where the system allows many more.
+fn raise_files() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current == maximum {
+        return;
+    }
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        warn!(event = event::STATE_NOTE, %error, "the limit of open files could not be raised");
+    }
+}
+
 impl Server {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         if self.supervise && !supervise::is_worker() {
@@ -56,10 +74,14 @@ impl Server {
         let provider = tls::provider();
         let warm = Arc::clone(&provider);
         std::thread::spawn(move || tls::warm_up(&warm));
-        crate::ops::log::start();
+        let log = crate::ops::log::start(&self.state);
+        if let Err(error) = &log {
+            warn!(event = event::STATE_NOTE, %error, state = %self.state.display(), "events are not written to files");
+        }
         supervise::end_with_parent()?;
+        raise_files();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        runtime.block_on(self.serve(provider))
+        runtime.block_on(self.serve(provider, log.as_ref().ok()))
     }
 
     fn supervise(self) -> anyhow::Result<ExitCode> {
@@ -71,7 +93,11 @@ impl Server {
         Ok(ExitCode::from(supervise::run(self.listen, &worker, &clock, &mut report)?))
     }
 
-    async fn serve(self, provider: Arc<rustls::crypto::CryptoProvider>) -> anyhow::Result<ExitCode> {
+    async fn serve(
+        self,
+        provider: Arc<rustls::crypto::CryptoProvider>,
+        log: Option<&Files>,
+    ) -> anyhow::Result<ExitCode> {
         let seams = host_seams(&self.certs, provider);
         let listener = match HostNet::inherited().context("the socket handed over cannot be used")? {
             Some(listener) => listener,
@@ -82,19 +108,34 @@ impl Server {
         };
         let config = self.config();
         let (state, listening) = (self.state.clone(), listener.local_addr()?);
+        let ops = Arc::new(Ops::new(log.map(|files| files.log().clone())));
+        if let Some(addr) = self.ops {
+            let listen = |source| ServerError::Listen { addr, source };
+            let listener = tokio::net::TcpListener::bind(addr).await.map_err(listen)?;
+            say_ops(listener.local_addr()?);
+            // Before the recovery: whoever looks must see that it is not ready.
+            tokio::spawn(http::serve(listener, Arc::clone(&ops)));
+        }
         let built = tokio::task::spawn_blocking(move || config.build(seams)).await?;
-        let started = built.and_then(|server| server.spawn(listener));
+        let started = built.and_then(|server| server.with_ops(ops).spawn(listener));
         let running = match started {
             Ok(running) => running,
             Err(error) => return Ok(give_up(error)),
         };
         // Before anybody hears that it is ready: who does may ask it to stop at once.
         let stop = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let control = control(&state, &running);
         say_ready(&running.report, listening);
         warn_about_disk(&state);
         // Without a service manager there is nobody to tell.
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-        wait(running, stop).await
+        let ended = wait(running, stop).await;
+        // Its file goes with it.
+        if let Some(control) = control {
+            control.abort();
+            let _ = control.await;
+        }
+        ended
     }
 
     fn config(&self) -> Config {
@@ -106,14 +147,27 @@ impl Server {
 
 /// Until somebody asks the server to stop, or it cannot go on.
 async fn wait(mut running: Running, (mut term, mut interrupt): (Signal, Signal)) -> anyhow::Result<ExitCode> {
+    let office = running.office();
     tokio::select! {
         _ = term.recv() => {}
         _ = interrupt.recv() => {}
+        () = office.stop_wanted() => {}
         error = running.ended() => return Ok(give_up(error)),
     }
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     running.stop(RESTART_ETA).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Opens the socket that `rejoin admin` asks at. A server serves without it too.
+fn control(state: &Path, running: &Running) -> Option<tokio::task::JoinHandle<()>> {
+    match Control::open(state) {
+        Ok(control) => Some(tokio::spawn(control.serve(running.office()))),
+        Err(error) => {
+            warn!(event = event::STATE_NOTE, %error, "there is no control socket: `rejoin admin` cannot ask this server");
+            None
+        }
+    }
 }
 
 fn give_up(error: ServerError) -> ExitCode {
@@ -145,6 +199,14 @@ fn say_ready(report: &Report, listening: SocketAddr) {
     }
     println!("ready; send this to a friend (TCP port {port} must be open in your firewall):");
     println!("  rejoin play --server {address}#{}", report.server);
+}
+
+/// Where the page is, and whether others can see it.
+fn say_ops(addr: SocketAddr) {
+    println!("metrics and a page to look at: http://{addr}/");
+    if !addr.ip().is_loopback() {
+        warn!(event = event::STATE_NOTE, "whoever reaches {addr} can see who plays; it is not encrypted");
+    }
 }
 
 /// A number and its noun.

@@ -15,10 +15,12 @@ mod known;
 #[doc(hidden)]
 pub mod left;
 mod link;
+mod log;
 mod shell;
 #[doc(hidden)]
 pub mod store;
 pub mod ui;
+mod watch;
 
 pub use config::{Config, Seams};
 pub use error::ClientError;

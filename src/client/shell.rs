@@ -18,6 +18,7 @@ use super::error::ClientError;
 use super::export;
 use super::handle::{ClientHandle, Order, Question};
 use super::link::Connection;
+use super::log::Log;
 use super::store::Store;
 use crate::model::client::event::{Event, LinkState, Reply, Status};
 use crate::model::client::player::{Effect, Input, Player};
@@ -53,6 +54,7 @@ pub fn start(config: Config, seams: Seams) -> Result<ClientHandle, ClientError> 
     let mut seed = zeroize::Zeroizing::new([0; 32]);
     seams.entropy.fill(&mut *seed);
     let player = Player::new(now, *seed, config.direct);
+    let log = Log::new(now, &config.address.key());
     let store = Store::new(Arc::clone(&seams.disk), Arc::clone(&seams.entropy), config.state.clone());
     let (commands, orders) = mpsc::channel(OUTBOX_MAX);
     let (events, shown) = mpsc::channel(EVENTS_MAX);
@@ -78,6 +80,7 @@ pub fn start(config: Config, seams: Seams) -> Result<ClientHandle, ClientError> 
         events,
         status,
         questions,
+        log,
     };
     let end = tokio::spawn(shell.run(orders, news, peers));
     Ok(ClientHandle { commands, events: shown, status: watched, questions: asked, end })
@@ -104,6 +107,7 @@ struct Shell {
     events: mpsc::Sender<Event>,
     status: watch::Sender<Status>,
     questions: mpsc::Sender<Question>,
+    log: Log,
 }
 
 /// What the shell has waited for.
@@ -176,10 +180,21 @@ impl Shell {
     /// The inputs that wait, one after the other.
     async fn drain(&mut self) -> Result<(), ClientError> {
         while let Some(input) = self.inbox.pop_front() {
+            self.note(&input);
             self.player.handle(self.seams.clock.now(), self.seams.clock.wall(), input);
             self.carry_out().await?;
         }
         Ok(())
+    }
+
+    /// What the log has to know of an input.
+    fn note(&mut self, input: &Input) {
+        let now = self.seams.clock.now();
+        if let Input::Message(message) = input {
+            self.log.heard(now, message);
+        } else if matches!(input, Input::Lost) {
+            self.log.broke();
+        }
     }
 
     async fn on_timer(&mut self) -> Result<(), ClientError> {
@@ -199,10 +214,16 @@ impl Shell {
     async fn carry_out(&mut self) -> Result<(), ClientError> {
         while let Some(effect) = self.player.poll_effect() {
             match effect {
-                Effect::Dial(dial) => self.dial(dial),
+                Effect::Dial(dial) => {
+                    self.log.dialled(self.seams.clock.now());
+                    self.dial(dial);
+                }
                 Effect::Abandon(dial) => drop(self.dials.remove(&dial)),
                 Effect::Adopt(dial) => self.adopt(dial),
-                Effect::Drop => self.connection = None,
+                Effect::Drop => {
+                    self.log.dropped(self.seams.clock.now());
+                    self.connection = None;
+                }
                 Effect::OpenUser(name) => self.open_user(name).await?,
                 Effect::CloseUser => self.on_disk(Store::close).await,
                 Effect::Write(write) => self.on_disk(move |store| store.write(write)).await?,
@@ -225,6 +246,7 @@ impl Shell {
     }
 
     fn send(&mut self, message: &ToServer) {
+        self.log.sent(message);
         let Some(connection) = &self.connection else { return };
         if connection.send(message).is_err() {
             self.connection = None;
@@ -268,6 +290,7 @@ impl Shell {
     }
 
     async fn show(&mut self, event: Event) {
+        self.log.shown(&event);
         // A reader that is gone wants to see nothing.
         let _ = self.events.send(event).await;
     }

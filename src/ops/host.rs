@@ -24,6 +24,24 @@ impl HostClock {
     }
 }
 
+/// Measures how long something takes, finer than a clock tells.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch(std::time::Instant);
+
+impl Stopwatch {
+    /// From now on.
+    #[must_use]
+    pub fn start() -> Self {
+        Self(std::time::Instant::now())
+    }
+
+    /// So far.
+    #[must_use]
+    pub fn elapsed(self) -> std::time::Duration {
+        self.0.elapsed()
+    }
+}
+
 impl Clock for HostClock {
     fn now(&self) -> Now {
         Now(ms(self.start.elapsed()))

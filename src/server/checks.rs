@@ -65,7 +65,8 @@ impl Checks {
             | ToClient::Unsupported { .. }
             | ToClient::Offered { .. }
             | ToClient::PromiseWanted { .. }
-            | ToClient::Peer { .. } => {}
+            | ToClient::Peer { .. }
+            | ToClient::Announcement(_) => {}
         }
     }
 

@@ -11,6 +11,7 @@ use tokio_rustls::TlsStream;
 use tracing::{debug, info};
 
 use super::checks::Checks;
+use super::log::end_word;
 use super::{House, doors::Guest};
 use crate::model::engine::Input;
 use crate::model::event::LinkEnd;
@@ -31,6 +32,8 @@ use crate::mutant::{Mutant, is_on};
 use crate::net::seam::Stream;
 use crate::net::tls::{self, Secured};
 use crate::ops::event;
+use crate::ops::host::Stopwatch;
+use crate::ops::metrics::Metrics;
 use crate::wire::{self, Decoded, Decoder, FrameError};
 
 /// What the engine tells a connection.
@@ -51,6 +54,7 @@ struct Conn {
     house: Arc<House>,
     id: ConnId,
     ip: IpAddr,
+    port: u16,
     exporter: [u8; 32],
     nonce: [u8; 16],
     resume: Option<ResumeRequest>,
@@ -63,6 +67,9 @@ struct Conn {
     guest: Guest,
     reader: Reader,
     writer: WriteHalf<TlsStream<Stream>>,
+    metrics: Arc<Metrics>,
+    /// Since it asked for its session.
+    asked: Option<Stopwatch>,
 }
 
 /// Frames from the client.
@@ -70,6 +77,7 @@ struct Reader {
     half: ReadHalf<TlsStream<Stream>>,
     decoder: Decoder,
     buffer: Box<[u8; READ_BYTES]>,
+    metrics: Arc<Metrics>,
 }
 
 /// Why a connection ends.
@@ -111,7 +119,8 @@ pub(crate) async fn serve(house: Arc<House>, stream: Stream, peer: SocketAddr, g
     let Secured { stream, exporter, .. } = secured;
     let (half, writer) = tokio::io::split(stream);
     let decoder = Decoder::new(FRAME_BYTES_STRANGER_MAX);
-    let mut reader = Reader { half, decoder, buffer: Box::new([0; READ_BYTES]) };
+    let mut reader =
+        Reader { half, decoder, buffer: Box::new([0; READ_BYTES]), metrics: Arc::clone(&house.ops.metrics) };
     let mut writer = writer;
     let hello = timeout(FIRST_FRAME_MAX, reader.hello()).await.unwrap_or(Err(End::Close(CloseReason::Silent)));
     let hello = match hello {
@@ -124,12 +133,14 @@ pub(crate) async fn serve(house: Arc<House>, stream: Stream, peer: SocketAddr, g
     let welcome = Welcome { version: wire::VERSION_MAX, key: house.key.public(), proof, nonce };
     let silence = Silence::new(house.clock.now());
     let turns = Arc::new(Semaphore::new(TURNS_MAX));
-    let (id, ip) = (house.next_conn(), peer.ip());
+    let (id, ip, port) = (house.next_conn(), peer.ip(), peer.port());
     let checks = Checks::new(id, house.key.public());
+    let metrics = Arc::clone(&house.ops.metrics);
     let mut conn = Conn {
         house,
         id,
         ip,
+        port,
         exporter,
         nonce,
         resume: None,
@@ -140,10 +151,30 @@ pub(crate) async fn serve(house: Arc<House>, stream: Stream, peer: SocketAddr, g
         guest,
         reader,
         writer,
+        metrics,
+        asked: None,
     };
-    info!(event = event::CONNECTED, conn = id.0, ip = %ip, port = peer.port(), "connected");
+    let _counted = Counted::enter(&conn.metrics);
+    info!(event = event::CONNECTED, conn = id.0, ip = %ip, port, "connected");
     if conn.write(&wire::encode(&ToClient::Welcome(welcome))).await.is_ok() {
         conn.run(hello).await;
+    }
+}
+
+/// One connection more, for as long as it lives.
+struct Counted(Arc<Metrics>);
+
+impl Counted {
+    fn enter(metrics: &Arc<Metrics>) -> Self {
+        metrics.connections.inc();
+        metrics.connected.inc();
+        Self(Arc::clone(metrics))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.connections.dec();
     }
 }
 
@@ -176,6 +207,7 @@ impl Reader {
         match self.half.read(&mut self.buffer[..]).await {
             Ok(0) => Err(End::Lost(LinkEnd::Closed)),
             Ok(count) => {
+                self.metrics.bytes_in.inc_by(count as u64);
                 self.decoder.feed(&self.buffer[..count]);
                 Ok(())
             }
@@ -199,7 +231,8 @@ impl Conn {
         };
         self.house.close(self.id, cause).await;
         farewell(&mut self.writer, self.ip, &end).await;
-        info!(event = event::DISCONNECTED, conn = self.id.0, ip = %self.ip, ?cause, "disconnected");
+        let (conn, ip, port, cause) = (self.id.0, self.ip, self.port, end_word(cause));
+        info!(event = event::DISCONNECTED, conn, %ip, port, cause, "disconnected");
     }
 
     /// Until the connection ends.
@@ -258,7 +291,9 @@ impl Conn {
             ToServer::Ping(number) => return self.reply(ToClient::Pong(number)).await,
             ToServer::Pong(_) => return Ok(()),
             ToServer::Resume(request) => {
+                info!(event = event::RETRY_SEEN, session = %request.session, ip = %self.ip, conn = conn.0, "retry seen");
                 self.resume = Some(request.clone());
+                self.asked = Some(Stopwatch::start());
                 Input::Resume { conn, request }
             }
             ToServer::Request { seq, command } => Input::Request { conn, seq, command },
@@ -286,7 +321,13 @@ impl Conn {
         let mut bytes = Vec::new();
         for order in orders.drain(..) {
             match order {
-                Order::Send(message) => self.append(&mut bytes, *message),
+                Order::Send(message) => {
+                    if matches!(*message, ToClient::Live(_)) {
+                        // A client that has seen the end of its outage can count on the log for it.
+                        self.house.logged().await;
+                    }
+                    self.append(&mut bytes, *message);
+                }
                 Order::Pace(urgent) => self.silence.set_urgent(self.house.clock.now(), urgent),
                 Order::CheckResume(device) => {
                     let good = self.resume.take().is_some_and(|request| self.check(&device, &request));
@@ -315,6 +356,9 @@ impl Conn {
         self.checks.sent(&message);
         if matches!(message, ToClient::Live(_)) {
             self.guest.logged_in();
+            if let Some(asked) = self.asked.take() {
+                self.metrics.resumes.observe(asked.elapsed().as_secs_f64());
+            }
             self.live = true;
             self.reader.decoder.set_limit(FRAME_BYTES_MAX);
         }
@@ -330,6 +374,7 @@ impl Conn {
         if bytes.is_empty() {
             return Ok(());
         }
+        self.metrics.bytes_out.inc_by(bytes.len() as u64);
         let write = async {
             self.writer.write_all(bytes).await?;
             self.writer.flush().await

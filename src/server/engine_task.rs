@@ -3,21 +3,28 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 use tracing::{error, info, warn};
 
 use super::conn::Order;
 use super::hasher::Hasher;
-use super::journal::JournalHandle;
+use super::journal::{JournalHandle, Task};
+use super::log::Lines;
+use super::office::Told;
 use super::opening::Opening;
-use super::{Knock, ServerError, log};
+use super::ops::{Ask, Looked};
+use super::{Knock, ServerError};
 use crate::model::engine::{Effect, Engine, Hashed, Input, JobId};
 use crate::model::event::LinkEnd;
 use crate::model::id::{ConnId, Lsn};
+use crate::model::message::ToClient;
+use crate::model::operator::AskId;
+use crate::model::refusal::Refusal;
 use crate::model::time::Clock;
 use crate::ops::event;
 use crate::ops::host::sleep_until;
+use crate::ops::metrics::Metrics;
 
 /// The engine and everything its effects need.
 pub(super) struct EngineTask {
@@ -31,7 +38,17 @@ pub(super) struct EngineTask {
     pub(super) conns: BTreeMap<ConnId, mpsc::Sender<Order>>,
     /// Of connections whose last words are dealt with, by the fact that the replies wait for.
     pub(super) turns: VecDeque<(Lsn, OwnedSemaphorePermit)>,
+    /// Operators who wait for an answer.
+    pub(super) asked: BTreeMap<AskId, oneshot::Sender<Told>>,
+    /// Whether nothing new begins and no match is under way.
+    pub(super) over: watch::Sender<bool>,
     pub(super) draining: bool,
+    pub(super) log: Lines,
+    pub(super) metrics: Arc<Metrics>,
+    /// Whoever looks after the server, and wants to know how many there are of everything.
+    pub(super) looks: mpsc::Receiver<Ask>,
+    /// The most inputs, and facts not on disk, that ever waited.
+    pub(super) waited: (usize, u64),
 }
 
 /// Facts that may wait for the disk before no more requests are taken.
@@ -67,12 +84,20 @@ impl EngineTask {
                 hashed = self.hashed.recv() => if let Some((job, done)) = hashed {
                     self.handle(Input::Hashed { job, done });
                 },
+                Some(Ask { rows_max, tell }) = self.looks.recv() => {
+                    let waited = self.waited;
+                    // Whoever has asked may be gone.
+                    let _ = tell.send(Looked { census: self.engine.census(rows_max), waited, facts: appended });
+                }
                 count = self.inputs.recv_many(&mut some, INPUTS_AT_ONCE), if ready => {
                     if count == 0 {
                         return Err(ServerError::Engine);
                     }
-                    for Knock { input, orders, turn } in some.drain(..) {
+                    let waiting = (count + self.inputs.len(), appended.0 - flushed.0);
+                    self.waited = (self.waited.0.max(waiting.0), self.waited.1.max(waiting.1));
+                    for Knock { input, orders, turn, told } in some.drain(..) {
                         self.conns.extend(orders);
+                        self.asked.extend(told);
                         self.handle(input);
                         self.turns.extend(turn.map(|turn| (self.engine.lsns().0, turn)));
                         self.end_turns();
@@ -133,6 +158,7 @@ impl EngineTask {
             | Input::StateLost
             | Input::Stored { .. }
             | Input::Hashed { .. }
+            | Input::Operator { .. }
             | Input::Flushed(_)
             | Input::DiskFull(_) => {}
         }
@@ -144,7 +170,7 @@ impl EngineTask {
         while let Some(effect) = self.engine.poll_effect() {
             match effect {
                 // When the journal has ended, its status says so.
-                Effect::Append(facts) => drop(self.journal.batches.send(facts)),
+                Effect::Append(facts) => drop(self.journal.tasks.send(Task::Append(facts))),
                 Effect::Hash { job, hashing } => {
                     if self.hasher.start(job, hashing).is_err() {
                         // The engine counts the jobs, so there is always room; after a fault nobody is let in.
@@ -156,13 +182,25 @@ impl EngineTask {
                     }
                 }
                 Effect::CheckResume { conn, device } => self.order(conn, Order::CheckResume(device)),
-                Effect::Send { conn, message } => self.order(conn, Order::Send(message)),
+                Effect::Send { conn, message } => {
+                    if let Some(refusal) = refusal(&message) {
+                        self.metrics.refused(refusal.word());
+                    }
+                    self.order(conn, Order::Send(message));
+                }
                 Effect::Pace { conn, urgent } => self.order(conn, Order::Pace(urgent)),
                 Effect::Close { conn, why } => {
                     self.order(conn, Order::Close(why));
                     self.conns.remove(&conn);
                 }
-                Effect::Log(event) => log::write(&event),
+                Effect::Log(event) => self.log.write(self.clock.now(), &event, &self.metrics),
+                Effect::Told { ask, told } => {
+                    if let Some(waiting) = self.asked.remove(&ask) {
+                        // The operator may have gone.
+                        drop(waiting.send(told));
+                    }
+                }
+                Effect::Over => drop(self.over.send_replace(true)),
             }
         }
     }
@@ -180,5 +218,17 @@ impl EngineTask {
                 self.engine.handle(self.clock.now(), self.clock.wall(), Input::Closed { conn, end: LinkEnd::Ours });
             }
         }
+    }
+}
+
+/// What is refused by a message, if anything is.
+fn refusal(message: &ToClient) -> Option<Refusal> {
+    if let ToClient::Answer { result: Err(refusal), .. }
+    | ToClient::ResumeRefused(refusal)
+    | ToClient::EntryRefused { refusal, .. } = message
+    {
+        Some(*refusal)
+    } else {
+        None
     }
 }

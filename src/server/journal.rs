@@ -9,10 +9,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::model::fact::Fact;
 use crate::model::id::Lsn;
+use crate::ops::host::Stopwatch;
+use crate::ops::metrics::Metrics;
 use crate::store::{Disk, Journal, StoreError};
 
 /// What the journal has to say; only the newest counts.
@@ -29,13 +31,15 @@ pub struct JournalStatus {
 /// The work of the journal, to be run by whatever [`RunJournal`] has for it.
 pub struct JournalWork {
     journal: Journal<Fact>,
-    batches: mpsc::UnboundedReceiver<Vec<Fact>>,
+    tasks: mpsc::UnboundedReceiver<Task>,
     status: watch::Sender<JournalStatus>,
     disk: Arc<dyn Disk>,
     reserve: PathBuf,
     reserve_bytes: usize,
     reserved: bool,
+    arrived: Vec<Task>,
     waiting: Vec<Vec<Fact>>,
+    metrics: Arc<Metrics>,
 }
 
 /// How the journal gets its time: a thread in the product, a task in the simulation.
@@ -62,9 +66,18 @@ enum Step {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OnThread;
 
+/// What the journal is to do.
+#[derive(Debug)]
+pub(crate) enum Task {
+    /// Write a batch.
+    Append(Vec<Fact>),
+    /// Close the segment, so that a snapshot can be made of all up to here.
+    Seal(oneshot::Sender<Result<bool, StoreError>>),
+}
+
 /// The engine's end.
 pub(crate) struct JournalHandle {
-    pub(crate) batches: mpsc::UnboundedSender<Vec<Fact>>,
+    pub(crate) tasks: mpsc::UnboundedSender<Task>,
     pub(crate) status: watch::Receiver<JournalStatus>,
 }
 
@@ -87,25 +100,26 @@ impl JournalWork {
         disk: Arc<dyn Disk>,
         dir: &Path,
         reserve_bytes: usize,
+        metrics: Arc<Metrics>,
     ) -> (Self, JournalHandle) {
-        let (sender, batches) = mpsc::unbounded_channel();
+        let (sender, tasks) = mpsc::unbounded_channel();
         let first = JournalStatus { flushed: journal.last(), full: false, failed: None };
         let (status, watch) = watch::channel(first);
         let reserve = dir.join(RESERVE);
-        let (reserved, waiting) = (false, Vec::new());
-        let work = Self { journal, batches, status, disk, reserve, reserve_bytes, reserved, waiting };
-        (work, JournalHandle { batches: sender, status: watch })
+        let (reserved, arrived, waiting) = (false, Vec::new(), Vec::new());
+        let work = Self { journal, tasks, status, disk, reserve, reserve_bytes, reserved, arrived, waiting, metrics };
+        (work, JournalHandle { tasks: sender, status: watch })
     }
 
     /// Says that the disk cannot be trusted any more.
-    pub(crate) fn failed(&self) -> impl Fn(StoreError) + Send + use<> {
+    pub(crate) fn failed(&self) -> impl Fn(StoreError) + Send + Sync + use<> {
         let status = self.status.clone();
         move |error| status.send_modify(|status| status.failed = Some(error))
     }
 
     /// Blocks a thread with the work.
     pub fn run_blocking(mut self) {
-        while self.batches.blocking_recv_many(&mut self.waiting, BATCHES_MAX) > 0 {
+        while self.tasks.blocking_recv_many(&mut self.arrived, BATCHES_MAX) > 0 {
             while self.step() == Step::Again {
                 std::thread::sleep(FULL_RETRY);
             }
@@ -116,7 +130,7 @@ impl JournalWork {
     /// written too.
     #[doc(hidden)]
     pub async fn run_async(mut self, mut pause: impl FnMut() -> Pause + Send) {
-        while self.batches.recv_many(&mut self.waiting, BATCHES_MAX).await > 0 {
+        while self.tasks.recv_many(&mut self.arrived, BATCHES_MAX).await > 0 {
             pause().await;
             while self.step() == Step::Again {
                 tokio::time::sleep(FULL_RETRY).await;
@@ -126,11 +140,34 @@ impl JournalWork {
 
     /// Writes what waits, and what has come since.
     fn step(&mut self) -> Step {
-        while self.waiting.len() < BATCHES_MAX
-            && let Ok(more) = self.batches.try_recv()
+        while self.waiting.len() + self.arrived.len() < BATCHES_MAX
+            && let Ok(more) = self.tasks.try_recv()
         {
-            self.waiting.push(more);
+            self.arrived.push(more);
         }
+        let mut seals = Vec::new();
+        for task in self.arrived.drain(..) {
+            match task {
+                Task::Append(batch) => self.waiting.push(batch),
+                Task::Seal(done) => seals.push(done),
+            }
+        }
+        let step = self.write_all();
+        // Whoever asked for it is answered in any case; what waits behind a full disk is not in it.
+        for done in seals {
+            let sealed = self.journal.seal();
+            if let Err(error) = &sealed
+                && !matches!(error, StoreError::Full { .. })
+            {
+                self.status.send_modify(|status| status.failed = Some(error.clone()));
+            }
+            // The one who asked may be gone.
+            drop(done.send(sealed));
+        }
+        step
+    }
+
+    fn write_all(&mut self) -> Step {
         let mut written = self.write();
         if matches!(written, Err(StoreError::Full { .. })) {
             self.status.send_modify(|status| status.full = true);
@@ -144,7 +181,7 @@ impl JournalWork {
             Err(StoreError::Full { .. }) => return self.again(),
             Err(error) => {
                 self.status.send_modify(|status| status.failed = Some(error));
-                self.batches.close();
+                self.tasks.close();
                 self.waiting.clear();
                 return Step::Done;
             }
@@ -156,7 +193,9 @@ impl JournalWork {
 
     fn write(&mut self) -> Result<(), StoreError> {
         if !self.waiting.is_empty() {
+            let watch = Stopwatch::start();
             let flushed = self.journal.append(&self.waiting)?;
+            self.metrics.synced(watch.elapsed());
             self.waiting.clear();
             self.status.send_modify(|status| status.flushed = flushed);
         }
@@ -165,7 +204,7 @@ impl JournalWork {
 
     /// A full disk is tried again as long as the engine is there.
     fn again(&self) -> Step {
-        if self.batches.is_closed() && self.batches.is_empty() { Step::Done } else { Step::Again }
+        if self.tasks.is_closed() && self.tasks.is_empty() { Step::Done } else { Step::Again }
     }
 
     /// Keeps space aside; whether there was enough.

@@ -3,25 +3,85 @@
 use tracing::{info, warn};
 
 use crate::model::decide;
-use crate::model::event::Event;
+use crate::model::event::{Event, LinkEnd};
 use crate::model::games::Seat;
+use crate::model::id::{Name, SessionId};
+use crate::model::time::{Now, ms};
 use crate::ops::event;
+use crate::ops::metrics::Metrics;
+use crate::ops::outage::{Outage, Outages};
 
-/// Writes one event.
-pub(super) fn write(what: &Event) {
+/// Writes the engine's events, and the outages that they add up to.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    outages: Outages,
+}
+
+impl Lines {
+    /// Writes one event.
+    pub(super) fn write(&mut self, now: Now, what: &Event, metrics: &Metrics) {
+        line(what);
+        match what {
+            Event::LoginOk { session, .. } => self.outages.began(*session),
+            Event::Away { session, cause, .. } => self.outages.lost(now, *session, *cause),
+            Event::Resumed { user, ip, session } => {
+                let seen = self.outages.resumed(now, *session);
+                metrics.outage(seen.cause.word(), seen.length);
+                outage(user, *ip, *session, seen);
+            }
+            Event::UserAdded { .. }
+            | Event::LoginFailed { .. }
+            | Event::ResumeRefused { .. }
+            | Event::LoggedOut { .. }
+            | Event::MatchStarted { .. }
+            | Event::MatchSuspended { .. }
+            | Event::MatchResumed { .. }
+            | Event::MatchRejoined { .. }
+            | Event::MatchSettled { .. }
+            | Event::Foul { .. }
+            | Event::VerdictCorrected { .. }
+            | Event::SeatAsked { .. }
+            | Event::Regranted { .. }
+            | Event::MatchTaken { .. }
+            | Event::StateLost { .. }
+            | Event::EntryRefused { .. }
+            | Event::StateRolledBack { .. } => {}
+        }
+    }
+}
+
+/// How a link ended, as a word.
+pub(super) const fn end_word(end: LinkEnd) -> &'static str {
+    match end {
+        LinkEnd::Closed => "closed",
+        LinkEnd::Reset => "reset",
+        LinkEnd::Silence => "silence",
+        LinkEnd::Ours => "ours",
+    }
+}
+
+fn outage(user: &Name, ip: std::net::IpAddr, session: SessionId, Outage { cause, length, at_least }: Outage) {
+    let (cause, length_ms, ended) = (cause.word(), ms(length), "resumed");
+    info!(event = event::OUTAGE, %session, %user, %ip, cause, length_ms, at_least, ended, "outage");
+}
+
+fn line(what: &Event) {
     let ip = |ips: &[Option<std::net::IpAddr>; 2], seat: Seat| {
         ips[seat.index()].map(|ip| ip.to_string()).unwrap_or_default()
     };
     match what {
         Event::UserAdded { user, ip } => info!(event = event::USER_ADDED, %user, %ip, "account made"),
-        Event::LoginOk { user, ip } => info!(event = event::LOGIN_OK, %user, %ip, "login"),
+        Event::LoginOk { user, ip, session } => info!(event = event::LOGIN_OK, %user, %ip, %session, "login"),
         Event::LoginFailed { user, ip } => info!(event = event::LOGIN_FAILED, %user, %ip, "login failed"),
         Event::Resumed { user, ip, session } => info!(event = event::RESUMED, %user, %ip, %session, "resumed"),
         Event::ResumeRefused { ip, refusal } => {
             info!(event = event::RESUME_REFUSED, %ip, why = refusal.word(), "resume refused");
         }
         Event::LoggedOut { user } => info!(event = event::LOGGED_OUT, %user, "logout"),
-        Event::Away { user, ip, cause } => info!(event = event::LINK_LOST, %user, %ip, ?cause, "link lost"),
+        Event::Away { user, ip, session, cause } => {
+            let cause = end_word(*cause);
+            info!(event = event::LINK_LOST, %user, %ip, %session, cause, "link lost");
+        }
         Event::MatchStarted { match_id, names: [x, o], ips, game } => {
             let (x_ip, o_ip) = (ip(ips, Seat::X), ip(ips, Seat::O));
             info!(event = event::MATCH_STARTED, %match_id, %x, %o, x_ip, o_ip, game, "match started");
@@ -31,6 +91,9 @@ pub(super) fn write(what: &Event) {
         }
         Event::MatchResumed { match_id, names: [x, o] } => {
             info!(event = event::MATCH_RESUMED, %match_id, %x, %o, "match resumed");
+        }
+        Event::MatchRejoined { match_id, user, ip } => {
+            info!(event = event::MATCH_REJOINED, %match_id, %user, %ip, "back in a match");
         }
         Event::MatchSettled { match_id, names, ips, ruling, plies } => {
             let [x, o] = names;

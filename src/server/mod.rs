@@ -13,14 +13,19 @@
 #[doc(hidden)]
 pub mod checks;
 mod conn;
+#[cfg(unix)]
+pub mod control;
 mod doors;
 mod engine_task;
 pub mod hasher;
 pub mod journal;
 mod log;
 mod match_keys;
+mod office;
 mod opening;
+pub mod ops;
 pub mod respawn;
+mod snapshots;
 #[cfg(unix)]
 pub mod supervise;
 
@@ -34,7 +39,7 @@ use std::time::Duration;
 
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::{debug, error, info, warn};
@@ -44,12 +49,17 @@ use self::doors::Doors;
 use self::engine_task::EngineTask;
 use self::hasher::{Done, Hasher};
 use self::journal::{JournalWork, RESERVE_BYTES, RunJournal};
+use self::office::Told;
+pub use self::office::{Gone, Office};
 use self::opening::Opening;
+use self::ops::{Attached, Ops};
+use self::snapshots::Snapshots;
 use crate::model::decide::Points;
 use crate::model::engine::{Engine, Input, Settings};
 use crate::model::event::LinkEnd;
 use crate::model::id::{Boot, ConnId, Lsn};
 use crate::model::key::{SecretKey, ServerId};
+use crate::model::operator::AskId;
 use crate::model::state::State;
 use crate::model::time::{Clock, Entropy, WallMs};
 use crate::net::certificate::{self, Certificate, Names};
@@ -59,7 +69,7 @@ use crate::net::seam::{Listener, Net};
 use crate::net::tls::{self, TlsError};
 use crate::ops::event;
 use crate::ops::work::{self, Worker};
-use crate::store::{self, Disk, Note, Recovered, Snapshotter, StoreError};
+use crate::store::{self, Disk, Note, Recovered, StoreError};
 
 /// What an operator chooses.
 #[derive(Clone, Debug)]
@@ -153,6 +163,7 @@ pub struct Server {
     tls: Arc<ServerConfig>,
     recovered: Recovered<State>,
     report: Report,
+    ops: Arc<Ops>,
 }
 
 /// What was found at the start.
@@ -178,6 +189,18 @@ pub struct Report {
     pub notes: Vec<Note>,
 }
 
+impl Report {
+    /// How the run before ended: `none`, `well` or `failed`.
+    #[must_use]
+    pub const fn last_run_word(&self) -> &'static str {
+        match self.ended_well {
+            None => "none",
+            Some(true) => "well",
+            Some(false) => "failed",
+        }
+    }
+}
+
 /// A server at work.
 pub struct Running {
     /// Where it listens.
@@ -190,6 +213,8 @@ pub struct Running {
     engine: JoinHandle<Result<(), ServerError>>,
     accept: JoinHandle<()>,
     renew: JoinHandle<()>,
+    office: Office,
+    ops: Arc<Ops>,
 }
 
 /// What all connections share.
@@ -204,6 +229,7 @@ pub(crate) struct House {
     inputs: mpsc::Sender<Knock>,
     /// Whether the start is on disk.
     served: watch::Receiver<bool>,
+    pub(crate) ops: Arc<Ops>,
     _open: mpsc::Sender<Infallible>,
 }
 
@@ -213,10 +239,20 @@ pub(crate) struct Knock {
     orders: Option<(ConnId, mpsc::Sender<Order>)>,
     /// Held until the replies have gone to the connection.
     turn: Option<OwnedSemaphorePermit>,
+    /// An operator, who waits for the answer.
+    told: Option<(AskId, oneshot::Sender<Told>)>,
+}
+
+impl Knock {
+    const fn new(input: Input) -> Self {
+        Self { input, orders: None, turn: None, told: None }
+    }
 }
 
 /// Inputs that wait for the engine; more wait in the connections' tasks, which then read no more.
 const INPUTS_MAX: usize = 1024;
+/// How long whoever logs in waits for the log.
+const LOGGED_MAX: Duration = Duration::from_millis(250);
 /// After the listener says no, how long until it is asked again.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
@@ -247,7 +283,7 @@ impl Config {
         let newest = recovered.state.head().boot;
         let lost = opening::is_lost(&*seams.disk, &self.state, &*seams.certs, newest);
         let report = report(keys.id(), &recovered, lost, &*seams.entropy);
-        Ok(Server { seams, config: self, keys, certificate, tls, recovered, report })
+        Ok(Server { seams, config: self, keys, certificate, tls, recovered, report, ops: Arc::default() })
     }
 }
 
@@ -283,6 +319,12 @@ impl Server {
         &self.report
     }
 
+    /// Has the server looked after through this: what it counts, its log, whether it serves.
+    #[must_use]
+    pub fn with_ops(self, ops: Arc<Ops>) -> Self {
+        Self { ops, ..self }
+    }
+
     /// Starts the tasks and takes connections.
     ///
     /// # Errors
@@ -290,17 +332,23 @@ impl Server {
     pub fn spawn(self, listener: Box<dyn Listener>) -> Result<Running, ServerError> {
         let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
         let addr = listener.local_addr().map_err(|source| ServerError::Listen { addr: unknown, source })?;
-        let Self { seams, config, keys, certificate, tls, recovered, report } = self;
+        let Self { seams, config, keys, certificate, tls, recovered, report, ops } = self;
         let (inputs, input) = mpsc::channel(INPUTS_MAX);
         log_report(&report);
+        let state_dir = config.state.clone();
 
         let Recovered { state, last, journal, .. } = recovered;
         let settings = store_settings(keys.id(), config.sizes, &*seams.entropy);
         let (disk, reserve_bytes) = (Arc::clone(&seams.disk), config.sizes.reserve_bytes);
-        let (work, handle) = JournalWork::new(journal, disk, &config.state, reserve_bytes);
+        let (work, handle) = JournalWork::new(journal, disk, &config.state, reserve_bytes, Arc::clone(&ops.metrics));
         let failed = work.failed();
         seams.journal.run(work);
-        seams.journal.run_snapshots(Box::new(snapshots(Arc::clone(&seams.disk), &config.state, settings, failed)));
+        let snapshots = Arc::new(Snapshots::new(&seams.disk, &config.state, &settings, failed));
+        let looking = Arc::clone(&snapshots);
+        seams.journal.run_snapshots(Box::new(move || looking.look()));
+        let (over, is_over) = watch::channel(false);
+        let tasks = handle.tasks.downgrade();
+        let office = Office::new(inputs.downgrade(), tasks, snapshots, Arc::clone(&seams.worker), is_over);
 
         let mut seed = [0; 32];
         seams.entropy.fill(&mut seed);
@@ -309,6 +357,7 @@ impl Server {
         let (done, hashed) = mpsc::unbounded_channel();
         let done: Done = Arc::new(move |job, result| drop(done.send((job, result))));
         let hasher = (seams.hasher)(done).map_err(ServerError::Threads)?;
+        let (ask, looks) = mpsc::channel(1);
         let task = EngineTask {
             engine,
             clock: Arc::clone(&seams.clock),
@@ -319,7 +368,13 @@ impl Server {
             inputs: input,
             conns: BTreeMap::new(),
             turns: VecDeque::new(),
+            asked: BTreeMap::new(),
+            over,
             draining: false,
+            log: log::Lines::default(),
+            metrics: Arc::clone(&ops.metrics),
+            looks,
+            waited: (0, 0),
         };
         let (serve, served) = watch::channel(false);
         let (lost, after, disk, boot) = (report.lost, Lsn(0), Arc::clone(&seams.disk), report.boot);
@@ -337,24 +392,41 @@ impl Server {
             last_conn: AtomicU64::new(0),
             inputs: inputs.clone(),
             served,
+            ops: Arc::clone(&ops),
             _open: open,
+        });
+        ops.attach(Attached {
+            ask,
+            served: house.served.clone(),
+            house: Arc::downgrade(&house),
+            boot: report.boot.number,
+            state: state_dir,
         });
         let accept = tokio::spawn(accept(listener, house));
         let renew = tokio::spawn(renew(certificate, seams));
-        info!(event = event::SERVER_STARTED, port = addr.port(), boot = report.boot.number, "server started");
-        Ok(Running { addr, report, inputs, conns, engine, accept, renew })
+        let (port, boot, sessions, matches) = (addr.port(), report.boot.number, report.sessions, report.matches);
+        let last_run = report.last_run_word();
+        info!(event = event::SERVER_STARTED, port, boot, last_run, sessions, matches, "server started");
+        Ok(Running { addr, report, inputs, conns, engine, accept, renew, office, ops })
     }
 }
 
 impl Running {
+    /// Where an operator can ask for things.
+    #[must_use]
+    pub fn office(&self) -> Office {
+        self.office.clone()
+    }
+
     /// Stops accepting, tells the clients when it is back, writes everything down, and ends.
     ///
     /// # Errors
     /// [`ServerError`] if the journal could not be finished.
     pub async fn stop(mut self, eta: Duration) -> Result<(), ServerError> {
         info!(event = event::SERVER_STOPPING, "server shutting down");
+        self.ops.drain();
         self.accept.abort();
-        let _ = self.inputs.send(Knock { input: Input::Drain { eta }, orders: None, turn: None }).await;
+        let _ = self.inputs.send(Knock::new(Input::Drain { eta })).await;
         let ended = (&mut self.engine).await.unwrap_or(Err(ServerError::Engine));
         // What the engine has said last is still to be written by the connections.
         let _ = timeout(GOODBYE_MAX, self.conns.recv()).await;
@@ -377,23 +449,30 @@ impl House {
         self.served.clone().wait_for(|served| *served).await.is_ok()
     }
 
+    /// Waits until what was logged so far is in the log's file, as far as a server that was killed has one.
+    pub(crate) async fn logged(&self) {
+        if let Some(log) = &self.ops.log {
+            log.written(LOGGED_MAX).await;
+        }
+    }
+
     pub(crate) fn next_conn(&self) -> ConnId {
         ConnId(self.last_conn.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
     /// Announces a connection; false when the engine is gone.
     pub(crate) async fn open(&self, conn: ConnId, orders: mpsc::Sender<Order>, opened: Input) -> bool {
-        self.inputs.send(Knock { input: opened, orders: Some((conn, orders)), turn: None }).await.is_ok()
+        self.inputs.send(Knock { orders: Some((conn, orders)), ..Knock::new(opened) }).await.is_ok()
     }
 
     pub(crate) async fn tell(&self, input: Input) {
         // When the engine is gone, the connection hears it from its orders.
-        let _ = self.inputs.send(Knock { input, orders: None, turn: None }).await;
+        let _ = self.inputs.send(Knock::new(input)).await;
     }
 
     /// As [`tell`](Self::tell); `turn` ends when the engine has dealt with it.
     pub(crate) async fn tell_in_turn(&self, input: Input, turn: OwnedSemaphorePermit) {
-        let _ = self.inputs.send(Knock { input, orders: None, turn: Some(turn) }).await;
+        let _ = self.inputs.send(Knock { turn: Some(turn), ..Knock::new(input) }).await;
     }
 
     pub(crate) async fn close(&self, conn: ConnId, end: LinkEnd) {
@@ -427,26 +506,6 @@ async fn renew(certificate: Arc<Certificate>, seams: Seams) {
         if let Ok(Err(error)) = renewed {
             error!(event = event::CERTIFICATE_FAILED, %error, "the TLS certificate could not be renewed");
         }
-    }
-}
-
-/// One look at the sealed segments; the log says what came of it. A disk that fails to sync here cannot be trusted by
-/// the journal either.
-fn snapshots<F: Fn(StoreError) + Send>(
-    disk: Arc<dyn Disk>,
-    dir: &std::path::Path,
-    settings: store::Settings,
-    failed: F,
-) -> impl FnMut() + Send + use<F> {
-    let mut snapshotter = Snapshotter::<State>::new(disk, dir, settings);
-    move || match snapshotter.step() {
-        Ok(None) => {}
-        Ok(Some(step)) => {
-            let (lsn, bytes, archived) = (step.last.0, step.bytes, step.archived);
-            info!(event = event::SNAPSHOT, lsn, bytes, archived, "snapshot made");
-        }
-        Err(error @ StoreError::SyncFailed { .. }) => failed(error),
-        Err(error) => error!(event = event::SNAPSHOT_FAILED, %error, "no snapshot could be made"),
     }
 }
 

@@ -117,6 +117,19 @@ impl<F: Serialize> Journal<F> {
         Ok(self.last())
     }
 
+    /// Closes the segment, however small, and goes on in the next; whether there was anything in it.
+    ///
+    /// # Errors
+    /// As those of [`append`](Self::append); after [`StoreError::Full`] the journal is as good as before.
+    pub fn seal(&mut self) -> Result<bool, StoreError> {
+        self.active.usable()?;
+        let filled = self.active.position().frames > 0;
+        if filled {
+            self.begin_next()?;
+        }
+        Ok(filled)
+    }
+
     /// Encodes the facts into `items` and shares them out to as few frames as can hold them.
     fn encode(&mut self, batches: &[Vec<F>]) -> Result<Vec<Share>, StoreError> {
         self.items.clear();
@@ -153,13 +166,18 @@ impl<F: Serialize> Journal<F> {
         error
     }
 
-    /// Closes a segment that is large enough and goes on in the next: first the next has its header, then the old one
-    /// its closing frame.
+    /// Closes a segment that is large enough and goes on in the next.
     fn roll(&mut self) -> Result<(), StoreError> {
         let at = self.active.position();
         if at.len < self.settings.segment_bytes || at.frames == 0 {
             return Ok(());
         }
+        self.begin_next()
+    }
+
+    /// First the next segment has its header, then the old one its closing frame.
+    fn begin_next(&mut self) -> Result<(), StoreError> {
+        let at = self.active.position();
         let header = Header {
             kind: Kind::Journal,
             server: self.settings.server,

@@ -2,9 +2,15 @@
 #![allow(clippy::unwrap_used, reason = "a failed test should panic")]
 
 mod admin;
+#[cfg(target_os = "linux")]
+mod chaos;
 mod client;
 #[cfg(unix)]
+mod control;
+#[cfg(unix)]
 mod direct;
+#[cfg(unix)]
+mod events;
 mod fates;
 #[cfg(unix)]
 mod finals;
@@ -12,6 +18,8 @@ mod hostile;
 mod house;
 mod lost;
 mod net;
+#[cfg(unix)]
+mod ops;
 mod peer;
 mod rig;
 mod secrets;

@@ -1,10 +1,12 @@
-//! `rejoin admin`: what an operator does to a state directory.
+//! `rejoin admin`: what an operator does to a state directory, or asks of the server that runs on it.
 //!
 //! What must hold: whatever only reads works beside a running server and changes nothing; whatever writes holds the
 //! lock of the directory; a command that fails says what to do.
 
 mod backup;
 mod check;
+#[cfg(unix)]
+mod control;
 mod date;
 mod desk;
 mod dump;
@@ -64,6 +66,24 @@ pub enum Command {
     Restore(restore::Restore),
     /// Check a match that a player has exported, with nothing but the server's id.
     Verify(verify::Verify),
+    /// Show a sentence to every player who is connected.
+    #[cfg(unix)]
+    Announce(control::Announce),
+    /// Begin nothing new, and stop the server when the matches under way are over.
+    #[cfg(unix)]
+    Drain(control::Drain),
+    /// End a player's session.
+    #[cfg(unix)]
+    Kick(control::Kick),
+    /// List who is logged in, and from where (the server must run).
+    #[cfg(unix)]
+    Sessions(control::Sessions),
+    /// List the open matches (the server must run).
+    #[cfg(unix)]
+    Matches(control::Matches),
+    /// Make a snapshot of the running server's state.
+    #[cfg(unix)]
+    Snapshot(control::Snapshot),
 }
 
 /// How a command ended: its exit code.
@@ -119,6 +139,18 @@ impl Admin {
             Command::Backup(backup) => backup.run(self, desk),
             Command::Restore(restore) => restore.run(self, desk),
             Command::Verify(verify) => verify.run(desk),
+            #[cfg(unix)]
+            Command::Announce(announce) => announce.run(self, desk),
+            #[cfg(unix)]
+            Command::Drain(drain) => drain.run(self, desk),
+            #[cfg(unix)]
+            Command::Kick(kick) => kick.run(self, desk),
+            #[cfg(unix)]
+            Command::Sessions(sessions) => sessions.run(self, desk),
+            #[cfg(unix)]
+            Command::Matches(matches) => matches.run(self, desk),
+            #[cfg(unix)]
+            Command::Snapshot(snapshot) => snapshot.run(self, desk),
         }
     }
 }

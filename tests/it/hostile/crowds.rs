@@ -214,6 +214,6 @@ async fn a_player_who_falls_silent_in_a_match_is_away_after_a_second_and_the_opp
     let other = &mut board[1 - mute_at];
     let gone = ToClient::Opponent { match_id: other.match_id(), here: false };
     other.player.line.wait("word that the opponent is away", |said| (*said == gone).then_some(())).await;
-    server.log.line(&["link-lost", "mute", "Silence"]).await;
+    server.log.line(&["link-lost", "mute", "silence"]).await;
     honest.finish();
 }

@@ -256,7 +256,7 @@ async fn a_login_and_a_resume_side_by_side_make_one_user() {
     assert_eq!(line.answer(login).await, Err(Refusal::AlreadyLoggedIn));
     let mut watcher = Player::join(&server, "watcher").await;
     drop(line);
-    server.log.line(&["link-lost", "user=one", "cause=Reset"]).await;
+    server.log.line(&["link-lost", "user=one", "cause=\"reset\""]).await;
     let Ok(Answer::Users { rows, .. }) = watcher.line.request(Command::List).await else { panic!() };
     let known: Vec<&Name> = rows.iter().map(|row| &row.name).collect();
     assert!(!known.contains(&&other.name), "{rows:?}");

@@ -117,7 +117,8 @@ fn each_file(dir: &Path, look: &mut dyn FnMut(&Path, &[u8])) {
         let path = entry.unwrap().path();
         if path.is_dir() {
             each_file(&path, look);
-        } else {
+        // Not the socket that a killed server has left behind.
+        } else if path.is_file() {
             look(&path, &std::fs::read(&path).unwrap());
         }
     }

@@ -71,7 +71,7 @@ fn d20_the_log_names_both_players_the_winner_and_the_address_of_who_was_lost() {
     server.logged(&["event=\"connected\"", "ip=127.0.0.1", "port="]);
     server.logged(&["event=\"match-started\"", &id, &x_is, &o_is, ips[0], ips[1]]);
     pair.seats[1].kill();
-    server.logged(&["event=\"link-lost\"", &format!("user={o} "), "ip=127.0.0.1", "cause=Reset"]);
+    server.logged(&["event=\"link-lost\"", &format!("user={o} "), "ip=127.0.0.1", "cause=\"reset\""]);
     server.logged(&["event=\"disconnected\"", "ip=127.0.0.1"]);
     pair.seats[1].start_again();
     server.logged(&["event=\"resumed\"", &format!("user={o} "), "ip=127.0.0.1"]);

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Sender, channel};
 
 use rejoin::model::key::ServerId;
@@ -32,8 +32,36 @@ impl Server {
         Self::start_on(dir, SocketAddr::from(([127, 0, 0, 1], 0)), &["--supervise"])
     }
 
+    /// As [`start`](Self::start), with more flags.
+    pub(crate) fn start_with(dir: &Path, flags: &[&str]) -> Self {
+        Self::start_on(dir, SocketAddr::from(([127, 0, 0, 1], 0)), flags)
+    }
+
+    /// Another on the port and the files of this one, which was killed.
+    pub(crate) fn again_with(&self, flags: &[&str]) -> Self {
+        Self::start_on(&self.dir, self.addr, flags)
+    }
+
+    /// By a shell that may have so many files open.
+    pub(crate) fn start_with_files(dir: &Path, files: u32) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -Sn {files}; exec \"$@\""), "sh"]).arg(program().get_program());
+        Self::start_by(shell, dir, SocketAddr::from(([127, 0, 0, 1], 0)), &[])
+    }
+
+    /// How many files it may have open: the soft limit and the hard one.
+    pub(crate) fn files_max(&self) -> [String; 2] {
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", self.child.id())).unwrap();
+        let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+        let mut words = line.split_whitespace().skip(3).map(str::to_owned);
+        [words.next().unwrap(), words.next().unwrap()]
+    }
+
     fn start_on(dir: &Path, addr: SocketAddr, flags: &[&str]) -> Self {
-        let mut command = program();
+        Self::start_by(program(), dir, addr, flags)
+    }
+
+    fn start_by(mut command: Command, dir: &Path, addr: SocketAddr, flags: &[&str]) -> Self {
         command.args(["server", "--listen", &addr.to_string(), "--state"]).arg(dir.join("state"));
         command.arg("--certs").arg(dir.join("certs")).args(flags).current_dir(dir);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -72,6 +100,11 @@ impl Server {
         kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
         let status = self.child.wait().unwrap();
         assert!(status.success(), "{status}");
+    }
+
+    /// Waits until it has ended by itself; how.
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        self.child.wait().unwrap()
     }
 
     /// Starts it again, by hand, on the port it had.

@@ -1,0 +1,266 @@
+//! Reads event logs as they are on disk: put aside, current, damaged, and still being written.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use crate::ops::files::{DIR, EVENTS, EVENTS_EXTENSION};
+use crate::ops::record::Record;
+
+/// The logs of one state directory.
+pub(in crate::cli) struct Logs {
+    tails: Vec<Tail>,
+    /// What could not be used.
+    pub(super) skipped: Vec<Skipped>,
+}
+
+/// Something that was passed over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Skipped {
+    pub(super) path: PathBuf,
+    pub(super) what: What,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    /// Lines that are no events.
+    Lines(usize),
+    /// The whole file.
+    Unreadable(String),
+}
+
+/// The file that is written to.
+struct Tail {
+    path: PathBuf,
+    open: Option<File>,
+    lines: Lines,
+}
+
+/// Cuts bytes into events.
+#[derive(Debug, Default)]
+struct Lines {
+    rest: Vec<u8>,
+    bad: usize,
+}
+
+/// Longer than any event.
+const LINE_BYTES_MAX: usize = 256 * 1024;
+
+impl Logs {
+    /// Reads all that is there; the newest file of each directory stays open, for [`more`](Self::more).
+    pub(in crate::cli) fn read(state: &Path) -> (Self, Vec<Record>) {
+        let mut logs = Self { tails: Vec::new(), skipped: Vec::new() };
+        let mut records = Vec::new();
+        for dir in dirs(state) {
+            // Opened before the others are listed: a file put aside meanwhile is read here, and then only here.
+            let path = dir.join(EVENTS).with_extension(EVENTS_EXTENSION);
+            let mut tail = Tail { open: File::open(&path).ok(), path, lines: Lines::default() };
+            let current = tail.open.as_ref().and_then(identity);
+            for path in old_files(&dir) {
+                match read_whole(&path, current) {
+                    Ok((lines, some)) => {
+                        records.extend(some);
+                        logs.skip(&path, lines);
+                    }
+                    Err(error) => {
+                        let what = What::Unreadable(error.to_string());
+                        logs.skipped.push(Skipped { path, what });
+                    }
+                }
+            }
+            logs.drain(&mut tail, &mut records);
+            logs.tails.push(tail);
+        }
+        (logs, records)
+    }
+
+    /// What has been written since.
+    pub(in crate::cli) fn more(&mut self) -> Vec<Record> {
+        let mut records = Vec::new();
+        let mut tails = std::mem::take(&mut self.tails);
+        for tail in &mut tails {
+            self.drain(tail, &mut records);
+            let here = File::open(&tail.path).ok();
+            let moved = here.as_ref().and_then(identity) != tail.open.as_ref().and_then(identity);
+            if moved && here.is_some() {
+                // It was put aside between the two looks: what came last is in the old one.
+                self.drain(tail, &mut records);
+                tail.open = here;
+                tail.lines = Lines::default();
+                self.drain(tail, &mut records);
+            }
+        }
+        self.tails = tails;
+        records
+    }
+
+    fn drain(&mut self, tail: &mut Tail, records: &mut Vec<Record>) {
+        let Some(file) = &mut tail.open else { return };
+        let mut bytes = Vec::new();
+        if let Err(error) = file.read_to_end(&mut bytes) {
+            let what = What::Unreadable(error.to_string());
+            self.skipped.push(Skipped { path: tail.path.clone(), what });
+            tail.open = None;
+        }
+        records.extend(tail.lines.take(&bytes));
+        let bad = std::mem::take(&mut tail.lines.bad);
+        self.skip(&tail.path.clone(), bad);
+    }
+
+    fn skip(&mut self, path: &Path, lines: usize) {
+        if lines > 0 {
+            self.skipped.push(Skipped { path: path.to_owned(), what: What::Lines(lines) });
+        }
+    }
+}
+
+impl Lines {
+    /// The events among these bytes; what is after the last end of line waits for more.
+    fn take(&mut self, bytes: &[u8]) -> Vec<Record> {
+        self.rest.extend_from_slice(bytes);
+        let end = self.rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let whole: Vec<u8> = self.rest.drain(..end).collect();
+        if self.rest.len() > LINE_BYTES_MAX {
+            self.rest.clear();
+            self.bad += 1;
+        }
+        let mut records = Vec::new();
+        for line in whole.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            match std::str::from_utf8(line).map(Record::parse) {
+                Ok(Ok(record)) => records.push(record),
+                Ok(Err(_)) | Err(_) => self.bad += 1,
+            }
+        }
+        records
+    }
+
+    /// As [`take`](Self::take), when nothing more will come.
+    fn finish(mut self, bytes: &[u8]) -> (usize, Vec<Record>) {
+        let mut records = self.take(bytes);
+        if !self.rest.is_empty() {
+            records.extend(self.take(b"\n"));
+        }
+        (self.bad, records)
+    }
+}
+
+/// The directories of logs under a state directory; what was named may be one itself.
+fn dirs(state: &Path) -> Vec<PathBuf> {
+    let is_log = |path: &Path| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let beside = name.strip_prefix(DIR).and_then(|rest| rest.strip_prefix('-'));
+        path.is_dir() && (name == DIR || beside.is_some_and(|number| number.parse::<u32>().is_ok()))
+    };
+    if is_log(state) {
+        return vec![state.to_owned()];
+    }
+    let entries = fs::read_dir(state).into_iter().flatten();
+    let mut dirs: Vec<PathBuf> =
+        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| is_log(path)).collect();
+    dirs.sort();
+    dirs
+}
+
+/// Files that were put aside, the oldest first.
+fn old_files(dir: &Path) -> Vec<PathBuf> {
+    let aside = |path: &PathBuf| {
+        let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        let of_events = path.extension().is_some_and(|extension| extension == EVENTS_EXTENSION);
+        of_events && stem.strip_prefix(EVENTS).is_some_and(|rest| rest.starts_with('-'))
+    };
+    let entries = fs::read_dir(dir).into_iter().flatten();
+    let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(aside).collect();
+    files.sort();
+    files
+}
+
+fn read_whole(path: &Path, current: Option<u64>) -> io::Result<(usize, Vec<Record>)> {
+    let mut file = File::open(path)?;
+    if current.is_some() && identity(&file) == current {
+        return Ok((0, Vec::new()));
+    }
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(Lines::default().finish(&bytes))
+}
+
+/// What stays the same when a file gets another name.
+#[cfg(unix)]
+fn identity(file: &File) -> Option<u64> {
+    use std::os::unix::fs::MetadataExt;
+    Some(file.metadata().ok()?.ino())
+}
+
+/// What stays the same when a file gets another name.
+#[cfg(not(unix))]
+fn identity(file: &File) -> Option<u64> {
+    let since = file.metadata().ok()?.created().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_nanos()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn line(at: u64) -> String {
+        format!("{{\"at\":{at},\"level\":\"INFO\",\"event\":\"foul\"}}\n")
+    }
+
+    fn moments(records: &[Record]) -> Vec<u64> {
+        records.iter().map(|record| record.at.0).collect()
+    }
+
+    #[test]
+    fn files_put_aside_come_first_and_what_is_damaged_is_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("log");
+        fs::create_dir(&log).unwrap();
+        fs::write(log.join("events-0000000000002.jsonl"), [b"\xff\xfe\n", line(3).as_bytes(), b"{\"at\":4"].concat())
+            .unwrap();
+        fs::write(log.join("events-0000000000001.jsonl"), [line(1), line(2)].concat()).unwrap();
+        fs::write(log.join("events.jsonl"), [line(5), "no event\n".to_owned()].concat()).unwrap();
+        fs::write(log.join("other.txt"), "?").unwrap();
+        fs::create_dir(log.join("events-0000000000003.jsonl")).unwrap();
+        let (logs, records) = Logs::read(dir.path());
+        assert_eq!(moments(&records), [1, 2, 3, 5]);
+        let skipped: Vec<_> = logs.skipped.iter().map(|skipped| skipped.what.clone()).collect();
+        assert_eq!(skipped[0], What::Lines(2));
+        assert!(matches!(skipped[1], What::Unreadable(_)));
+        assert_eq!(skipped[2], What::Lines(1));
+    }
+
+    #[test]
+    fn what_is_written_later_is_followed_over_a_change_of_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("log");
+        fs::create_dir(&log).unwrap();
+        let path = log.join("events.jsonl");
+        fs::write(&path, line(1)).unwrap();
+        let (mut logs, records) = Logs::read(&log);
+        assert_eq!(moments(&records), [1]);
+        let mut file = fs::OpenOptions::new().append(true).open(&path).unwrap();
+        let (half, rest) = (&line(2)[..9], &line(2)[9..]);
+        file.write_all(half.as_bytes()).unwrap();
+        assert!(logs.more().is_empty());
+        file.write_all([rest, line(3).as_str()].concat().as_bytes()).unwrap();
+        fs::rename(&path, log.join("events-0000000000009.jsonl")).unwrap();
+        fs::write(&path, line(4)).unwrap();
+        assert_eq!(moments(&logs.more()), [2, 3, 4]);
+        assert!(logs.more().is_empty());
+        assert_eq!(logs.skipped, []);
+        let (_, all) = Logs::read(dir.path());
+        assert_eq!(moments(&all), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_log_that_begins_later_is_found_once_its_directory_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("log")).unwrap();
+        let (mut logs, records) = Logs::read(dir.path());
+        assert!(records.is_empty());
+        fs::write(dir.path().join("log/events.jsonl"), line(1)).unwrap();
+        assert_eq!(moments(&logs.more()), [1]);
+    }
+}

@@ -1,0 +1,114 @@
+//! What a client writes to its log: its dials, its outages, its matches.
+
+use tracing::info;
+
+use super::watch::{Outage, Retry, Watch};
+use crate::model::client::event::Event;
+use crate::model::id::{Name, SessionId};
+use crate::model::message::{CloseReason, ToClient, ToServer, View};
+use crate::model::statement::Fared;
+use crate::model::time::{Now, ms};
+use crate::ops::event;
+use crate::ops::outage::Cause;
+
+/// The log of one client.
+#[derive(Debug)]
+pub(super) struct Log {
+    watch: Watch,
+    user: Option<Name>,
+}
+
+impl Log {
+    pub(super) fn new(now: Now, server: &str) -> Self {
+        info!(event = event::CLIENT_STARTED, server, "client started");
+        Self { watch: Watch::new(now), user: None }
+    }
+
+    /// The connection broke.
+    pub(super) fn broke(&mut self) {
+        self.watch.because(Cause::Reset);
+    }
+
+    /// The server says something, which the player has not heard yet.
+    pub(super) fn heard(&mut self, now: Now, message: &ToClient) {
+        if let ToClient::Live(view) = message {
+            self.live(now, view);
+        } else if let ToClient::Closing { why, .. } = message {
+            self.watch.because(match why {
+                CloseReason::Silent => Cause::Silence,
+                CloseReason::Superseded
+                | CloseReason::SessionEnded
+                | CloseReason::Full
+                | CloseReason::Malformed
+                | CloseReason::Slow => Cause::Refused,
+            });
+        } else if matches!(message, ToClient::ResumeRefused(_)) {
+            self.watch.because(Cause::Refused);
+        }
+    }
+
+    pub(super) fn sent(&mut self, message: &ToServer) {
+        if matches!(message, ToServer::Resume(_)) {
+            self.watch.resuming();
+        }
+    }
+
+    pub(super) fn dialled(&mut self, now: Now) {
+        if let Some(Retry { attempt, waited }) = self.watch.dialled(now) {
+            info!(event = event::RETRY, attempt, waited_ms = ms(waited), "dial");
+        }
+    }
+
+    pub(super) fn dropped(&mut self, now: Now) {
+        let Some(cause) = self.watch.dropped(now) else { return };
+        let (user, session) = (name(self.user.as_ref()), id(self.watch.session()));
+        info!(event = event::LINK_LOST, user, session, cause = cause.word(), "link lost");
+    }
+
+    /// What the player is shown.
+    pub(super) fn shown(&self, event: &Event) {
+        if let Event::Result { match_id, outcome, why, recorded: true, .. } = event {
+            let outcome = match outcome {
+                Fared::Win => "win",
+                Fared::Draw => "draw",
+                Fared::Loss => "loss",
+                Fared::Void => "void",
+            };
+            info!(event = event::MATCH_SETTLED, match_id, outcome, why, "match ended");
+        }
+    }
+
+    fn live(&mut self, now: Now, view: &View) {
+        let View { session, boot, name, matches, .. } = view;
+        self.user = Some(name.clone());
+        if let Some(outage) = self.watch.live(now, *session, *boot) {
+            info!(event = event::RESUMED, user = %name, %session, "resumed");
+            written(name, *session, &outage);
+        }
+        if let Some(of) = matches.iter().find(|of| of.active) {
+            let match_id = of.grant.body.match_id;
+            info!(event = event::MATCH_REJOINED, %match_id, user = %name, "back in a match");
+        }
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        info!(event = event::CLIENT_STOPPED, "client stopped");
+    }
+}
+
+fn written(user: &Name, session: SessionId, outage: &Outage) {
+    let Outage { cause, length, attempts, waits_ms } = outage;
+    let (cause, length_ms, ended) = (cause.word(), ms(*length), "resumed");
+    let waits_ms = waits_ms.iter().map(u64::to_string).collect::<Vec<_>>().join(" ");
+    info!(event = event::OUTAGE, %session, %user, cause, length_ms, attempts, waits_ms, ended, "outage");
+}
+
+fn name(user: Option<&Name>) -> String {
+    user.map(ToString::to_string).unwrap_or_default()
+}
+
+fn id(session: Option<SessionId>) -> String {
+    session.map(|session| session.to_string()).unwrap_or_default()
+}

@@ -1,0 +1,211 @@
+//! The operations listener of a real server: metrics, health, the page and its stream.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use rejoin::model::time::{Clock, Now};
+use rejoin::ops::host::HostClock;
+use serde_json::Value;
+
+use crate::seed::people::{PASSWORD, Pair, Player, home};
+use crate::seed::server::Server;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A server that is looked at, and where.
+fn watched(dir: &std::path::Path) -> (Server, SocketAddr) {
+    let mut server = Server::start_with(dir, &["--ops", "127.0.0.1:0"]);
+    let line = server.said("a page to look at: http://");
+    let addr = line.split_once("http://").unwrap().1.trim_end_matches('/').parse().unwrap();
+    (server, addr)
+}
+
+/// What a request gives: its head and its body.
+fn ask(addr: SocketAddr, head: &str) -> (String, String) {
+    let mut stream = TcpStream::connect(addr).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(stream, "{head}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut said = String::new();
+    stream.read_to_string(&mut said).unwrap();
+    let (head, body) = said.split_once("\r\n\r\n").unwrap();
+    (head.to_owned(), body.to_owned())
+}
+
+fn get(addr: SocketAddr, path: &str) -> (String, String) {
+    ask(addr, &format!("GET {path} HTTP/1.1\r\nHost: {addr}"))
+}
+
+/// The number of a sample.
+fn sample(text: &str, name: &str) -> f64 {
+    let line = text.lines().find(|line| line.split(' ').next() == Some(name));
+    line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or_else(|| panic!("no {name} in {text}"))
+}
+
+#[test]
+fn what_is_counted_is_what_has_happened_and_every_name_of_an_alert_is_exported() {
+    let home = home();
+    let (mut server, addr) = watched(home.path());
+    let mut carol = Player::join(&server, "carol");
+    let mut pair = Pair::join(&server);
+    pair.play(&[(1, 1)]);
+    assert_eq!(carol.refused(&format!("adduser alice {PASSWORD}")), "user-exists");
+    let [alice, bob] = pair.of("alice");
+    bob.kill();
+    alice.opponent("away");
+    let (head, text) = get(addr, "/metrics");
+    assert!(head.starts_with("HTTP/1.1 200") && head.contains("openmetrics-text"), "{head}");
+    assert_eq!(sample(&text, "rejoin_ready"), 1.0);
+    assert_eq!(sample(&text, "rejoin_run"), 1.0);
+    assert_eq!(sample(&text, "rejoin_connections"), 2.0);
+    assert_eq!(sample(&text, "rejoin_sessions{state=\"live\"}"), 2.0);
+    assert_eq!(sample(&text, "rejoin_sessions{state=\"away\"}"), 1.0);
+    assert_eq!(sample(&text, "rejoin_matches{state=\"active\"}"), 1.0);
+    assert_eq!(sample(&text, "rejoin_refusals_total{kind=\"user-exists\"}"), 1.0);
+    assert!(sample(&text, "rejoin_journal_sync_seconds_count") >= 3.0);
+    assert!(sample(&text, "rejoin_frame_bytes_total{direction=\"in\"}") > 500.0);
+    assert!(sample(&text, "rejoin_journal_bytes") > 100.0);
+    assert!(sample(&text, "rejoin_queue_max{queue=\"inputs\"}") >= 1.0);
+    assert!(sample(&text, "rejoin_resident_bytes") > 1e6);
+    assert!(sample(&text, "rejoin_engine_lag_seconds") < 2.0);
+    bob.start_again();
+    bob.live();
+    let (_, text) = get(addr, "/metrics");
+    assert_eq!(sample(&text, "rejoin_outage_seconds_count{cause=\"reset\"}"), 1.0);
+    assert_eq!(sample(&text, "rejoin_resume_seconds_count"), 1.0);
+    are_exported(include_str!("../../docs/alerts.yml"), &text);
+    are_exported(include_str!("../../docs/monitoring.md"), &text);
+    pair.leave();
+    carol.leave();
+    server.stop();
+}
+
+/// Every metric that a text names is exported.
+fn are_exported(rules: &str, metrics: &str) {
+    let of_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    let exported: BTreeSet<&str> = metrics.lines().map(|line| line.split([' ', '{']).next().unwrap()).collect();
+    let named: BTreeSet<&str> =
+        rules.split(|letter| !of_name(letter)).filter(|word| word.starts_with("rejoin_")).collect();
+    assert!(named.len() > 5, "{named:?}");
+    for name in named {
+        assert!(exported.contains(name), "{name} is not exported");
+    }
+}
+
+#[test]
+fn health_is_told_and_nobody_is_let_in_under_another_name() {
+    let home = home();
+    let (mut server, addr) = watched(home.path());
+    assert_eq!(get(addr, "/healthz").1, "ok\n");
+    // Its start is on disk before it answers anybody.
+    Player::join(&server, "alice").leave();
+    assert_eq!(get(addr, "/readyz").1, "ready\n");
+    for (request, code) in [
+        ("GET / HTTP/1.1\r\nHost: evil.example", "403"),
+        ("GET /nothing HTTP/1.1\r\nHost: localhost", "404"),
+        ("GET /../../etc/passwd HTTP/1.1\r\nHost: localhost", "404"),
+        ("POST /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0", "405"),
+        ("GET / HTTP/1.1\r\nHost: localhost", "200"),
+    ] {
+        let (head, _) = ask(addr, request);
+        assert!(head.starts_with(&format!("HTTP/1.1 {code} ")), "{request}: {head}");
+    }
+    server.stop();
+}
+
+#[test]
+fn the_page_asks_for_nothing_from_elsewhere_and_holds_nothing_inline() {
+    let home = home();
+    let (mut server, addr) = watched(home.path());
+    for path in ["/", "/monitor.js", "/style.css"] {
+        let (head, body) = get(addr, path);
+        let head = head.to_lowercase();
+        assert!(
+            head.contains("content-security-policy: default-src 'none'; script-src 'self'; style-src 'self';"),
+            "{head}"
+        );
+        assert!(head.contains("x-content-type-options: nosniff"), "{head}");
+        let foreign = body.replace("http://www.w3.org/2000/svg", "");
+        for word in ["http:", "https:", "//cdn", "innerHTML", "style=", "onclick", "<style"] {
+            assert!(!foreign.contains(word), "{path} has {word}");
+        }
+    }
+    server.stop();
+}
+
+#[test]
+fn the_stream_tells_what_was_and_what_comes_also_after_a_restart() {
+    let home = home();
+    let (mut server, addr) = watched(home.path());
+    let mut alice = Player::join(&server, "alice");
+    let mut stream = Stream::open(addr);
+    stream.until("login-ok", |event| event["user"] == "alice");
+    let bob = Player::join(&server, "bob");
+    stream.until("login-ok", |event| event["user"] == "bob");
+    alice.heard.forget();
+    server.kill();
+    alice.link("down");
+    assert!(stream.ends());
+    let addr = {
+        let (again, addr) = watched_on(&server);
+        server = again;
+        addr
+    };
+    alice.live();
+    let mut stream = Stream::open(addr);
+    stream.until("login-ok", |event| event["user"] == "alice");
+    stream.until("server-started", |event| event["last_run"] == "failed");
+    stream.until("outage", |event| event["user"] == "alice" && event["cause"] == "restart");
+    let now: Value = serde_json::from_str(&get(addr, "/api/now").1).unwrap();
+    assert_eq!((&now["ready"], &now["boot"]), (&true.into(), &2.into()));
+    let users: Vec<&str> =
+        now["sessions"].as_array().unwrap().iter().map(|row| row["user"].as_str().unwrap()).collect();
+    assert_eq!(users.len(), 2, "{users:?}");
+    bob.leave();
+    alice.leave();
+    server.stop();
+}
+
+/// The same server again, on its port, and where it is looked at then.
+fn watched_on(server: &Server) -> (Server, SocketAddr) {
+    let mut again = server.again_with(&["--ops", "127.0.0.1:0"]);
+    let line = again.said("a page to look at: http://");
+    let addr = line.split_once("http://").unwrap().1.trim_end_matches('/').parse().unwrap();
+    (again, addr)
+}
+
+/// The stream of events, as a browser reads it.
+struct Stream(BufReader<TcpStream>);
+
+impl Stream {
+    fn open(addr: SocketAddr) -> Self {
+        let mut stream = TcpStream::connect(addr).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        write!(stream, "GET /api/events HTTP/1.1\r\nHost: {addr}\r\n\r\n").unwrap();
+        Self(BufReader::new(stream))
+    }
+
+    /// Waits for an event of that name that fits.
+    fn until(&mut self, name: &str, fits: impl Fn(&Value) -> bool) {
+        let mut line = String::new();
+        let clock = HostClock::start();
+        while self.0.read_line(&mut line).unwrap() > 0 {
+            assert!(clock.now().since(Now(0)) < PATIENCE, "no {name} has come");
+            let event: Option<Value> = line.strip_prefix("data: ").and_then(|json| serde_json::from_str(json).ok());
+            if event.is_some_and(|event| event["event"] == name && fits(&event)) {
+                return;
+            }
+            line.clear();
+        }
+        panic!("the stream has ended before {name}");
+    }
+
+    /// Whether it has ended.
+    fn ends(&mut self) -> bool {
+        let mut rest = Vec::new();
+        // A reset is an end too.
+        let _ = self.0.read_to_end(&mut rest);
+        true
+    }
+}
