@@ -13,3 +13,6 @@
 pub mod finals;
 pub mod history;
 pub mod oracle;
+pub mod proxy;
+pub mod report;
+pub mod scenario;

@@ -6,14 +6,22 @@ mod bytes;
 mod counted;
 #[cfg(unix)]
 mod direct;
+#[cfg(target_os = "linux")]
+mod footprint;
+#[cfg(target_os = "linux")]
+mod idle;
 #[cfg(unix)]
 mod kinds;
 #[cfg(unix)]
 mod machine;
 #[cfg(unix)]
 mod players;
+#[cfg(target_os = "linux")]
+mod process;
 #[cfg(unix)]
 mod recover;
+#[cfg(target_os = "linux")]
+mod sockets;
 mod start;
 
 use std::process::ExitCode;
@@ -40,6 +48,12 @@ enum What {
     /// Measure how fast the direct path is there, and how fast moves come over it
     #[cfg(unix)]
     Direct(direct::Direct),
+    /// What server and clients cost: CPU, memory and bytes of a server alone, with two clients, with two in a match
+    #[cfg(target_os = "linux")]
+    Footprint(footprint::Footprint),
+    /// What the server pays for sessions that only send heartbeats
+    #[cfg(target_os = "linux")]
+    Idle(idle::Idle),
 }
 
 impl Bench {
@@ -52,6 +66,10 @@ impl Bench {
             What::Bytes(bytes) => bytes.run(),
             #[cfg(unix)]
             What::Direct(direct) => direct.run(),
+            #[cfg(target_os = "linux")]
+            What::Footprint(footprint) => footprint.run(),
+            #[cfg(target_os = "linux")]
+            What::Idle(idle) => idle.run(),
         }
     }
 }

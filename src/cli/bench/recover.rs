@@ -75,6 +75,8 @@ struct Row {
     from_start: Spread,
     /// From the kill.
     from_kill: Spread,
+    /// What the worker has used when all were back, by client: its start, its files, and all that was played.
+    cpu_ms_each: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -152,6 +154,7 @@ impl Recover {
             let count = self.matches * 2;
             // Who is late is counted below, not an error here.
             let _ = watch.until(BACK_MAX, |seen| seen.back_since(killed).count() == count).await;
+            let used = cpu_ns(&server);
             let _ = watch.until(BACK_MAX, |seen| seen.moved_since(started) == self.matches).await;
             let seen = watch.seen();
             let back: Vec<Now> = seen.back_since(killed).collect();
@@ -167,6 +170,7 @@ impl Recover {
                 restart_ms: ms(started.since(killed)),
                 from_start: Spread::of(since(started)).context("nobody came back")?,
                 from_kill: Spread::of(since(killed)).context("nobody came back")?,
+                cpu_ms_each: used as f64 / 1e6 / count as f64,
             });
         }
         clients.iter().for_each(tokio::task::JoinHandle::abort);
@@ -322,15 +326,24 @@ impl Seen {
     }
 }
 
+/// What the worker has used so far; 0 where the kernel does not tell.
+fn cpu_ns(server: &ServerProcess) -> u64 {
+    #[cfg(target_os = "linux")]
+    let used =
+        server.worker_pid().and_then(|pid| super::process::Process::new(pid).look()).map_or(0, |used| used.cpu_ns);
+    #[cfg(not(target_os = "linux"))]
+    let used = 0;
+    used
+}
+
 fn print(table: &Table) {
     let Table { clients, matches, rows, from_start, from_kill, found } = table;
     println!("{matches} matches, {clients} clients, {} kills", rows.len());
-    println!("kill  back       playing on  restart  from the worker's start: first / median / last ms");
-    for Row { kill, back, playing_on, restart_ms, from_start, .. } in rows {
+    println!("kill  back       playing on  restart  from the worker's start: first / median / last   CPU a client");
+    for Row { kill, back, playing_on, restart_ms, from_start, cpu_ms_each, .. } in rows {
         let Spread { min, median, max, .. } = from_start;
-        println!(
-            "{kill:4}  {back:4} of {clients:<4}  {playing_on:3} of {matches:<3}  {restart_ms:4} ms  {min:6.0} / {median:6.0} / {max:6.0}"
-        );
+        let back = format!("{kill:4}  {back:4} of {clients:<4}  {playing_on:3} of {matches:<3}  {restart_ms:4} ms");
+        println!("{back}  {min:6.0} / {median:6.0} / {max:6.0} ms  {cpu_ms_each:16.3} ms");
     }
     println!("from the worker's start  {from_start}");
     println!("from the kill            {from_kill}");

@@ -1,0 +1,64 @@
+//! Faults of the ways between the players and the server.
+//!
+//! What must hold: a fault of a way counts when the proxy has counted that something met it.
+#![allow(clippy::wildcard_enum_match_arm, reason = "of the many kinds of faults each place carries out a few")]
+
+use std::time::Duration;
+
+use super::stage::Stage;
+use crate::chaos::proxy::{Blow, Passed, Weather};
+use crate::chaos::scenario::{Fault, Step};
+
+impl Stage {
+    /// Breaks the ways of a strike.
+    pub(super) fn strike_ways(&mut self, number: usize) {
+        *self.before(number) = self.passed(number);
+        let step = self.step_of(number);
+        let blow = match step.kind {
+            Fault::Cut => Some(Blow::Cut),
+            Fault::Reset => Some(Blow::Reset),
+            Fault::HalfOpen => Some(Blow::HalfOpen),
+            _ => None,
+        };
+        if let Some(blow) = blow {
+            self.ways_of(number).into_iter().for_each(|way| self.proxies[way].strike(blow));
+        } else {
+            self.weather(number, |weather| change(weather, &step, true));
+        }
+    }
+
+    /// Mends them, and looks at what met the fault meanwhile.
+    pub(super) fn heal_ways(&mut self, number: usize) {
+        let (step, after) = (self.step_of(number), self.passed(number));
+        let before = self.before(number).clone();
+        let rose = |count: fn(&Passed) -> u64| -> u64 {
+            before.iter().zip(&after).map(|(before, after)| count(after).saturating_sub(count(before))).sum()
+        };
+        let (count, what) = match step.kind {
+            Fault::Cut | Fault::Reset | Fault::HalfOpen => (rose(|passed| passed.broken), "connections were broken"),
+            Fault::Refuse => (rose(|passed| passed.broken), "connections were refused"),
+            Fault::ChangedBytes => (rose(|passed| passed.changed), "bytes were changed"),
+            _ => (rose(|passed| passed.held), "pieces were held up"),
+        };
+        self.prove(number, (count > 0).then(|| format!("{count} {what}")));
+        self.weather(number, |weather| change(weather, &step, false));
+    }
+}
+
+/// Sets, or takes away, what a fault is about, and leaves the rest as it is.
+fn change(weather: &mut Weather, step: &Step, on: bool) {
+    let amount = u32::try_from(step.amount.unwrap_or(0)).unwrap_or(0);
+    let span = if on { Duration::from_millis(u64::from(amount)) } else { Duration::ZERO };
+    let some = on.then_some(amount);
+    match step.kind {
+        Fault::Wall => (weather.up.wall, weather.down.wall) = (on, on),
+        Fault::OneWayUp => weather.up.wall = on,
+        Fault::OneWayDown => weather.down.wall = on,
+        Fault::Delay => (weather.up.delay, weather.down.delay) = (span, span),
+        Fault::Jitter => (weather.up.jitter, weather.down.jitter) = (span, span),
+        Fault::Trickle => (weather.up.bytes_per_second, weather.down.bytes_per_second) = (some, some),
+        Fault::ChangedBytes => (weather.up.changed_one_in, weather.down.changed_one_in) = (some, some),
+        Fault::Refuse => weather.refuses = on,
+        _ => {}
+    }
+}
