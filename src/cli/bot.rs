@@ -103,6 +103,7 @@ impl Bot {
             user: Some(self.user.clone()),
             direct: self.direct.direct == Switch::On,
             peer_listen: self.direct.peer_listen,
+            peer_advertise: self.direct.peer_advertise,
         };
         let handle = client::start(config, seams)?;
         let (user, make_account, think) = (self.user, self.make_account, Duration::from_millis(self.think));

@@ -214,6 +214,7 @@ pub(super) fn start_client_over(
         user: None,
         direct,
         peer_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        peer_advertise: Vec::new(),
     };
     let seams = client::Seams {
         worker: Arc::new(HostWorker),

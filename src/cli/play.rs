@@ -66,6 +66,7 @@ impl Play {
             user: self.user,
             direct: self.direct.direct == Switch::On,
             peer_listen: self.direct.peer_listen,
+            peer_advertise: self.direct.peer_advertise,
         };
         // A client that cannot write its log plays all the same.
         let _log = ops::log::start_quietly(&config.state);
@@ -129,7 +130,7 @@ mod tests {
     #[test]
     fn all_flags_are_understood() {
         let typed = "rejoin --server host:4000 --state s --ca ca.pem --trust-new --user alice --json --certs c \
-                     --direct off --peer-listen 127.0.0.1:4001";
+                     --direct off --peer-listen 127.0.0.1:4001 --peer-advertise 203.0.113.7:4000,[2001:db8::7]:4000";
         let play = Cli::try_parse_from(typed.split(' ')).unwrap().play;
         assert_eq!(play.server.to_string(), "host:4000");
         assert_eq!((play.state, play.ca), (Some("s".into()), Some("ca.pem".into())));
@@ -137,6 +138,18 @@ mod tests {
         assert_eq!(play.user, Some(Name::new("alice").unwrap()));
         assert_eq!(play.direct.direct, Switch::Off);
         assert_eq!(play.direct.peer_listen.port(), 4001);
+        let told: Vec<String> = play.direct.peer_advertise.iter().map(ToString::to_string).collect();
+        assert_eq!(told, ["203.0.113.7:4000", "[2001:db8::7]:4000"]);
+    }
+
+    #[test]
+    fn an_address_that_nobody_can_dial_is_not_told() {
+        for (typed, says) in
+            [("0.0.0.0:4000", "nobody can connect"), ("203.0.113.7:0", "nobody can connect"), ("host", "an address is")]
+        {
+            let error = Cli::try_parse_from(["rejoin", "--peer-advertise", typed]).unwrap_err().to_string();
+            assert!(error.contains(says), "{typed}: {error}");
+        }
     }
 
     #[test]

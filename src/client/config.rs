@@ -34,6 +34,8 @@ pub struct Config {
     pub direct: bool,
     /// Where to listen for the opponent; port 0 is a free one, and the same one again after a restart.
     pub peer_listen: SocketAddr,
+    /// What the opponent is told instead of this machine's addresses, if anything.
+    pub peer_advertise: Vec<SocketAddr>,
 }
 
 /// The world a client runs in.

@@ -200,6 +200,7 @@ pub(super) fn host_client(sim: &mut Sim<'_>, machine: &Machine, common: &Common)
             user: None,
             direct: common.direct,
             peer_listen: ([0, 0, 0, 0], 0).into(),
+            peer_advertise: Vec::new(),
         };
         *at.borrow_mut() = ClientDesk::default();
         play(config, seams, Rc::clone(&at))

@@ -37,6 +37,7 @@ const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 pub(super) struct Meeting {
     seams: Seams,
     listen: SocketAddr,
+    advertise: Vec<SocketAddr>,
     /// Of the match one is seated in.
     tls: Option<Arc<PeerTls>>,
     /// The listener's task and port.
@@ -71,6 +72,7 @@ impl Meeting {
         let meeting = Self {
             seams,
             listen: config.peer_listen,
+            advertise: config.peer_advertise.clone(),
             tls: None,
             listener: None,
             route: None,
@@ -91,6 +93,10 @@ impl Meeting {
 
     fn candidates(&self) -> Option<Vec<SocketAddr>> {
         let (_, port) = self.listener.as_ref()?;
+        // Whoever forwards a port knows better than this machine.
+        if !self.advertise.is_empty() {
+            return Some(self.advertise.clone());
+        }
         if !self.listen.ip().is_unspecified() {
             return Some(vec![SocketAddr::new(self.listen.ip(), *port)]);
         }

@@ -68,6 +68,7 @@ fn config(server: &str, state: &Path) -> Config {
         user: None,
         direct: false,
         peer_listen: "127.0.0.1:0".parse().unwrap(),
+        peer_advertise: Vec::new(),
     }
 }
 

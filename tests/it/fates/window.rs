@@ -60,6 +60,7 @@ impl Window {
             user: None,
             direct: true,
             peer_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            peer_advertise: Vec::new(),
         };
         let seams = Seams {
             worker: Arc::new(HostWorker),

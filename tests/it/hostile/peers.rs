@@ -166,6 +166,7 @@ fn config(server: &TestServer, files: &tempfile::TempDir) -> Config {
         user: None,
         direct: true,
         peer_listen: "127.0.0.1:0".parse().unwrap(),
+        peer_advertise: Vec::new(),
     }
 }
 

@@ -87,6 +87,7 @@ async fn log_all_in(server: &Server) -> Vec<ClientHandle> {
         user: None,
         direct: false,
         peer_listen: "127.0.0.1:0".parse().unwrap(),
+        peer_advertise: Vec::new(),
     };
     let mut clients: Vec<ClientHandle> = Vec::new();
     for number in 0..CROWD {
