@@ -178,6 +178,9 @@ pub struct Figures {
     pub stale: Vec<String>,
     /// Damage that was answered as if it were the truth.
     pub damage_believed: Vec<String>,
+    /// Keepers whose files cannot be read in the end, though no fault has left them so; as text.
+    #[serde(default)]
+    pub unreadable: Vec<String>,
     /// Times that ran backwards.
     pub backwards: Vec<String>,
     /// Losses of state that the program has named by itself, in its log or at its start: `state-rolled-back`, for example.
@@ -196,4 +199,7 @@ pub struct Outage {
     pub attempts: Option<u32>,
     /// Its length, once it was over.
     pub length_ms: Option<u64>,
+    /// Milliseconds before each dial, in words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub waits_ms: String,
 }

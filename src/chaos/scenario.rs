@@ -137,6 +137,8 @@ pub enum Target {
     Link(u16),
     /// The ways between the players and the server.
     Links,
+    /// The direct way between the players of a pair, from 0.
+    Path(u16),
     /// The direct ways.
     Direct,
 }
@@ -193,12 +195,15 @@ faults! {
     LittleMemory "little-memory" "no more than `amount` MiB of memory",
     ClockJump "clock-jump" "the wall clock jumps by `amount` seconds",
     Damage "damage" "one bit of the journal is turned while the server is down, and put back once that was named",
+    Zeroes "zeroes" "`amount` bytes of the journal are zero while the server is down, and put back once that was named",
+    Deleted "deleted" "the journal is deleted while the server is down, and put back once its loss was named",
     Truncate "truncate" "the journal loses its last `amount` bytes while the server is down",
     OlderState "older-state" "an older copy of the state is put back while the process is down",
     Wipe "wipe" "killed, and all its files are gone",
     PowerCut "power-cut" "the power goes: what was not synced is lost",
-    NewAddress "new-address" "the player's machine gets another address",
-    Apart "apart" "a network namespace is cut off",
+    NewAddress "new-address" "the player's machine gets another address, and its first one back",
+    Apart "apart" "machines are kept apart: by link, by path, or one from all others",
+    ApartOneWay "apart-one-way" "the same for what players send to the server, the first of a pair to the second, or a machine to all",
     Upgrade "upgrade" "killed, and another program is started on its state",
 }
 
@@ -233,11 +238,15 @@ impl FromStr for Scenario {
         for (number, step) in scenario.faults.iter().enumerate() {
             let there = match step.target {
                 Target::Client(client) | Target::Link(client) => client < 2 * pairs,
-                Target::Pair(pair) => pair < pairs,
+                Target::Pair(pair) | Target::Path(pair) => pair < pairs,
                 Target::Server | Target::Clients | Target::All | Target::Links | Target::Direct => true,
             };
             if !there {
                 let why = format!("[[fault]] {}: there is no {}: {pairs} pairs play", number + 1, step.target);
+                return Err(toml::de::Error::custom(why));
+            }
+            if !step.kind.suits(step.target) {
+                let why = format!("[[fault]] {}: {} cannot strike {}: {TARGETS}", number + 1, step.kind, step.target);
                 return Err(toml::de::Error::custom(why));
             }
             if step.kind.about().contains("`amount`") && step.amount.is_none() {
@@ -245,7 +254,46 @@ impl FromStr for Scenario {
                 return Err(toml::de::Error::custom(why));
             }
         }
+        let any = |holds: fn(Fault) -> bool| scenario.faults.iter().find(|step| holds(step.kind)).map(|step| step.kind);
+        if let (Some(way), Some(network)) = (any(Fault::breaks_ways), any(Fault::needs_networks)) {
+            let why =
+                format!("{way} and {network} cannot be in one scenario: machines of their own have no proxy between");
+            return Err(toml::de::Error::custom(why));
+        }
         Ok(scenario)
+    }
+}
+
+impl Fault {
+    /// Whether it breaks ways and not processes: a proxy does it.
+    #[must_use]
+    pub const fn breaks_ways(self) -> bool {
+        matches!(
+            self,
+            Self::Cut
+                | Self::Reset
+                | Self::HalfOpen
+                | Self::Wall
+                | Self::OneWayUp
+                | Self::OneWayDown
+                | Self::Delay
+                | Self::Jitter
+                | Self::Trickle
+                | Self::ChangedBytes
+                | Self::Refuse
+        )
+    }
+
+    /// Whether it needs a network of its own for each process.
+    #[must_use]
+    pub const fn needs_networks(self) -> bool {
+        matches!(self, Self::NewAddress | Self::Apart | Self::ApartOneWay)
+    }
+
+    /// Whether it can strike there at all: what happens to a process does not happen to a way.
+    const fn suits(self, target: Target) -> bool {
+        let is_way = matches!(target, Target::Link(_) | Target::Links | Target::Path(_) | Target::Direct);
+        !is_way || self.breaks_ways() || matches!(self, Self::Apart | Self::ApartOneWay)
     }
 }
 
@@ -258,7 +306,7 @@ impl fmt::Display for Fault {
 /// What can be written for a time.
 const SPANS: &str = "a time is written like 800 ms, 1.5 s or 2 min";
 /// What can be written for a target.
-const TARGETS: &str = "a target is server, client N, pair N, clients, all, link N, links or direct";
+const TARGETS: &str = "a target is server, client N, pair N, clients, all, link N, links, path N or direct";
 
 impl FromStr for Span {
     type Err = String;
@@ -302,6 +350,7 @@ impl FromStr for Target {
             ["client", word] => number(word).map(Self::Client),
             ["pair", word] => number(word).map(Self::Pair),
             ["link", word] => number(word).map(Self::Link),
+            ["path", word] => number(word).map(Self::Path),
             _ => Err(wrong()),
         }
     }
@@ -317,6 +366,7 @@ impl fmt::Display for Target {
             Self::All => to.write_str("all"),
             Self::Link(number) => write!(to, "link {number}"),
             Self::Links => to.write_str("links"),
+            Self::Path(number) => write!(to, "path {number}"),
             Self::Direct => to.write_str("direct"),
         }
     }
@@ -387,6 +437,9 @@ recovery_p99 = "1 s"
             ("\"server\"", "\"servers\"", TARGETS),
             ("link 3", "link 4", "there is no link 4: 2 pairs play"),
             ("amount = 200", "", "delay needs an amount"),
+            ("\"server\"", "\"path 0\"", "kill cannot strike path 0"),
+            ("link 3", "path 2", "there is no path 2: 2 pairs play"),
+            ("kind = \"kill\"", "kind = \"apart\"", "delay and apart cannot be in one scenario"),
             ("pairs = 2", "pairs = 0", "nobody plays"),
             ("playing = 2", "plaing = 2", "unknown field `plaing`"),
             ("at = \"2 s\"", "", "missing field `at`"),
@@ -402,7 +455,7 @@ recovery_p99 = "1 s"
             assert_eq!(text.parse::<Span>().unwrap().to_string(), text);
         }
         assert_eq!("2 min".parse::<Span>().unwrap(), "120 s".parse().unwrap());
-        for text in ["server", "client 1", "pair 0", "clients", "all", "link 2", "links", "direct"] {
+        for text in ["server", "client 1", "pair 0", "clients", "all", "link 2", "links", "path 1", "direct"] {
             assert_eq!(text.parse::<Target>().unwrap().to_string(), text);
         }
     }

@@ -57,16 +57,54 @@ fn connections_are_broken_in_three_ways_and_nothing_is_lost() {
 }
 
 #[test]
+fn the_direct_path_is_broken_at_a_proxy_and_nothing_is_lost() {
+    let home = tempfile::tempdir().unwrap();
+    run(&["run", "path-broken", "--seed", "7", "--report", home.path().to_str().unwrap()]);
+    let report = report(home.path());
+    assert_nothing_lost(&report);
+    assert_eq!(report.skipped, [], "each fault was met by something on the direct path");
+    assert!(report.verdicts.exercised.contains("I13"));
+}
+
+#[test]
+fn players_in_networks_of_their_own_are_kept_apart_and_move_and_nothing_is_lost() {
+    if let Some(why) = refused("apart") {
+        assert!(why.contains(": "), "a reason is given: {why}");
+        return;
+    }
+    for scenario in ["apart", "new-address"] {
+        let home = tempfile::tempdir().unwrap();
+        run(&["run", scenario, "--seed", "7", "--report", home.path().to_str().unwrap()]);
+        let report = report(home.path());
+        assert_nothing_lost(&report);
+        assert_eq!(report.skipped, [], "{scenario}: the kernels have noticed");
+        for invariant in ["I7", "I12"] {
+            assert_eq!(
+                report.standing(invariant),
+                (Standing::Pass, Vec::new()),
+                "{scenario}: by the programs' own logs"
+            );
+        }
+    }
+}
+
+/// What the doctor says against a kind of fault, if anything.
+fn refused(kind: &str) -> Option<String> {
+    let said = String::from_utf8_lossy(&run(&["doctor"]).stdout).into_owned();
+    { said.lines() }.find(|line| line.starts_with(&format!("no   {kind} "))).map(str::to_owned)
+}
+
+#[test]
 fn what_cannot_be_done_is_skipped_and_is_no_pass() {
     let home = tempfile::tempdir().unwrap();
     let scenario = home.path().join("own.toml");
     let text =
-        "about = \"x\"\n[[workload]]\npairs = 1\n[[fault]]\nat = \"1 s\"\nkind = \"apart\"\ntarget = \"client 0\"\n";
+        "about = \"x\"\n[[workload]]\npairs = 1\n[[fault]]\nat = \"1 s\"\nkind = \"damage\"\ntarget = \"client 0\"\n";
     std::fs::write(&scenario, text).unwrap();
     let output = run(&["run", scenario.to_str().unwrap(), "--seed", "7"]);
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(2), "{said}");
-    assert!(said.contains("skipped: apart"), "{said}");
+    assert!(said.contains("skipped: damage"), "{said}");
     let output = run(&["run", scenario.to_str().unwrap(), "--dry-run"]);
     assert_eq!(output.status.code(), Some(0));
     assert!(String::from_utf8_lossy(&output.stdout).contains("(skipped: "));
@@ -126,14 +164,22 @@ impl Drop for Server {
 
 #[test]
 fn when_the_run_is_killed_nothing_of_it_is_left() {
+    // The server, four players, the guardian.
+    nothing_is_left("laptop-lid", "pause client", 6);
+    if refused("apart").is_none() {
+        // And whoever holds the networks of five machines and of their router: without a process there is none.
+        nothing_is_left("apart", "apart path", 12);
+    }
+}
+
+fn nothing_is_left(scenario: &str, fault: &str, processes: usize) {
     let home = tempfile::tempdir().unwrap();
-    let mut command = chaos(&["run", "laptop-lid", "--seed", "7"]);
+    let mut command = chaos(&["run", scenario, "--seed", "7"]);
     let mut run = command.env("TMPDIR", home.path()).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     let mut lines = BufReader::new(run.stderr.take().unwrap()).lines().map_while(Result::ok);
-    lines.find(|line| line.contains("pause client")).expect("a player stands still");
+    lines.find(|line| line.contains(fault)).expect("it strikes");
     let started = children(run.id());
-    // The server, four players, the guardian.
-    assert_eq!((started.len(), files(home.path()).len()), (6, 1));
+    assert_eq!((started.len(), files(home.path()).len()), (processes, 1));
     run.kill().unwrap();
     run.wait().unwrap();
     // The guardian holds the other end until it has cleaned up.

@@ -122,7 +122,13 @@ impl World<'_> {
         device.shown.see(event);
         if let Event::Link { state: LinkState::Live, outage_ms, attempts } = event {
             let cause = std::mem::take(&mut device.shown.cause).to_owned();
-            let outage = Outage { who: device.who.clone(), cause, attempts: *attempts, length_ms: *outage_ms };
+            let outage = Outage {
+                who: device.who.clone(),
+                cause,
+                attempts: *attempts,
+                length_ms: *outage_ms,
+                waits_ms: String::new(),
+            };
             self.figures.outages.push(outage);
             self.heed_return(number);
         }

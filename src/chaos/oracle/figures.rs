@@ -6,7 +6,7 @@ use super::case::{Case, Finding};
 use crate::chaos::history::{Call, Told, What};
 
 /// What damages bytes.
-const DAMAGING: [&str; 5] = ["rot", "bad-byte", "damage", "truncate", "changed-bytes"];
+const DAMAGING: [&str; 7] = ["rot", "bad-byte", "damage", "zeroes", "deleted", "truncate", "changed-bytes"];
 
 /// I7: a session is live on one connection at a time, and a resume that is replayed is refused.
 pub(super) fn sessions(case: &Case<'_>) -> Finding {
@@ -41,5 +41,7 @@ pub(super) fn sizes(case: &Case<'_>) -> Finding {
 /// I14: damage is detected, and never answered as truth.
 pub(super) fn damage(case: &Case<'_>) -> Finding {
     let struck = DAMAGING.into_iter().any(|fault| case.struck(fault));
-    Finding { exercised: struck, wrong: case.finals.figures.damage_believed.clone() }
+    let figures = &case.finals.figures;
+    let wrong: Vec<String> = figures.damage_believed.iter().chain(&figures.unreadable).cloned().collect();
+    Finding { exercised: struck || !wrong.is_empty(), wrong }
 }

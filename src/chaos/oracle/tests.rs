@@ -120,6 +120,7 @@ impl World {
             cause: "reset".to_owned(),
             attempts: Some(1),
             length_ms: Some(outage_ms),
+            waits_ms: String::new(),
         });
         self.link(who, outage_ms)
     }

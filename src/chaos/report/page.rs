@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::timeline;
-use super::{INVARIANTS, Report, STATES, Standing, Verdict, quantile};
+use super::{INVARIANTS, Outage, Report, STATES, Standing, Verdict, quantile};
 
 /// The whole page.
 #[must_use]
@@ -29,6 +29,7 @@ pub fn html(report: &Report) -> String {
     out.push_str(&timeline::svg(report));
     invariants(&mut out, report);
     recoveries(&mut out, report);
+    outages(&mut out, report);
     matrix(&mut out, report);
     skipped(&mut out, report);
     let _ = writeln!(
@@ -104,11 +105,24 @@ fn row(out: &mut String, name: &str, promise: &str, standing: Standing, why: &[&
         Standing::Fail => ("FAIL", "fail"),
         Standing::NotExercised => ("NOT EXERCISED", "not-exercised"),
     };
-    let _ = write!(out, "<tr><th scope=\"row\">{}</th><td>{}", escaped(name), escaped(promise));
+    let _ = write!(
+        out,
+        "<tr class=\"{}\"><th scope=\"row\">{}</th><td>{}",
+        row_class(standing),
+        escaped(name),
+        escaped(promise)
+    );
     for reason in why {
         let _ = write!(out, "<div class=\"why\">{}</div>", escaped(reason));
     }
     let _ = write!(out, "</td><td><strong class=\"badge {class}\">{word}</strong></td></tr>");
+}
+
+const fn row_class(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Fail => "failed",
+        Standing::Pass | Standing::NotExercised => "fine",
+    }
 }
 
 /// Bars of the histogram end at these many milliseconds.
@@ -162,6 +176,51 @@ fn recoveries(out: &mut String, report: &Report) {
         );
     }
     out.push_str("</svg>");
+}
+
+/// Rows of the table; the picture and the histogram show all.
+const OUTAGES_MAX: usize = 60;
+
+fn outages(out: &mut String, report: &Report) {
+    let outages = report.outages();
+    if outages.is_empty() {
+        return;
+    }
+    let shown = outages.len().min(OUTAGES_MAX);
+    let _ = write!(
+        out,
+        "<details><summary>Each outage with its cause, dials and waits ({shown} of {})</summary><table class=\"matrix\"><thead>\
+         <tr><th>From</th><th>Who</th><th>Away</th><th>Cause</th><th>Dials</th><th>Waits before them</th></tr></thead><tbody>",
+        outages.len()
+    );
+    for outage in &outages[..shown] {
+        let length_ms = outage.to_ms - outage.from_ms;
+        let logged = logged(report, outage);
+        let (cause, waits) = logged.map_or(("", ""), |logged| (&*logged.cause, &*logged.waits_ms));
+        let waits = if waits.is_empty() { "–".to_owned() } else { format!("{} ms", waits.replace(' ', ", ")) };
+        let _ = write!(
+            out,
+            "<tr><td>{:.3} s</td><th scope=\"row\">{}</th><td>{length_ms} ms{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+            outage.from_ms as f64 / 1_000.0,
+            escaped(&outage.who),
+            if outage.over { "" } else { ", not back" },
+            if cause.is_empty() { "–".to_owned() } else { escaped(cause) },
+            outage.attempts.map_or_else(|| "–".to_owned(), |dials| dials.to_string()),
+            escaped(&waits)
+        );
+    }
+    out.push_str("</tbody></table></details>");
+}
+
+/// What the player's own log says of an outage that it was shown: the nearest of its length with as many dials.
+fn logged<'a>(report: &'a Report, outage: &Outage) -> Option<&'a crate::chaos::finals::Outage> {
+    let length_ms = outage.to_ms - outage.from_ms;
+    let apart = |logged: &crate::chaos::finals::Outage| logged.length_ms.map(|of| of.abs_diff(length_ms));
+    let late = report.finals.figures.late_ms;
+    let same = |logged: &&crate::chaos::finals::Outage| {
+        logged.who == outage.who && logged.attempts == outage.attempts && apart(logged).is_some_and(|of| of <= late)
+    };
+    report.finals.figures.outages.iter().filter(same).min_by_key(|logged| apart(logged))
 }
 
 fn matrix(out: &mut String, report: &Report) {
@@ -226,11 +285,13 @@ h1 { font-size: 1.6rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
 table { border-collapse: collapse; width: 100%; } th, td { text-align: left; padding: .35rem .7rem .35rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 .matrix td { font-variant-numeric: tabular-nums; } .empty { color: var(--soft); }
 .why, .small, .legend { color: var(--soft); font-size: .9rem; } .why { overflow-wrap: anywhere; }
+.failed .why { color: var(--bad); } summary { cursor: pointer; color: var(--soft); margin: 1rem 0 .4rem; } details td { font-variant-numeric: tabular-nums; }
+h1 .badge { vertical-align: .2em; margin-left: .4rem; }
 pre { background: var(--line); padding: .7rem; border-radius: .4rem; overflow-x: auto; }
 svg { width: 100%; height: auto; display: block; } .histogram { max-width: 45rem; }
 svg text { fill: var(--soft); font-size: 11px; } svg .who { fill: var(--ink); font-size: 13px; } svg .tick { text-anchor: middle; }
 .grid { stroke: var(--line); } line.run { stroke: var(--run); stroke-width: 3; }
-rect.fault { fill: var(--fault); opacity: .8; } svg .fault-name { fill: var(--fault-ink); font-size: 10px; }
+rect.fault { fill: var(--fault); opacity: .8; } rect.fault.wide { opacity: .4; } svg .fault-name { fill: var(--fault-ink); font-size: 10px; }
 rect.outage { fill: var(--outage); } rect.lost { fill: var(--bad); } rect.bar { fill: var(--kept); }
 circle.move { fill: var(--move); } circle.kept { fill: var(--kept); } circle.result { fill: var(--result); } circle.end { fill: var(--bad); }
 .key { display: inline-block; width: .8rem; height: .8rem; border-radius: .2rem; vertical-align: -.05rem; margin-left: .8rem; }

@@ -55,6 +55,15 @@ pub(super) fn svg(report: &Report) -> String {
         let (top, high) = lane.map_or((TOP, y(0) - TOP), |lane| (y(lane), LANE));
         let name = escaped(band.fault);
         let length = band.to_ms - band.from_ms;
+        // What breaks the ways of all is about every lane of a player.
+        if lane.is_none() {
+            let (top, high) = (y(1), LANE * (lanes.len() as f64 - 1.0));
+            let wide = to - from;
+            let _ = write!(
+                out,
+                r#"<rect x="{from:.1}" y="{top:.1}" width="{wide:.1}" height="{high:.1}" class="fault wide"/>"#
+            );
+        }
         let _ = write!(
             out,
             r#"<g><rect x="{from:.1}" y="{top:.1}" width="{:.1}" height="{high:.1}" class="fault"/><title>{name}, {length} ms</title>"#,

@@ -39,6 +39,30 @@ pub(super) fn flip(state: &Path, seeded: &mut Seeded) -> anyhow::Result<Original
     Ok(Original { path, bytes })
 }
 
+/// Makes bytes of one of the larger files zero, as a block that was never written.
+///
+/// # Errors
+/// As the disk says, or when there is nothing to damage.
+pub(super) fn zero(state: &Path, most: u64) -> anyhow::Result<Original> {
+    let (path, bytes) = newest(state)?;
+    let mut damaged = bytes.clone();
+    let at = bytes.len() / 8;
+    let most = usize::try_from(most).unwrap_or(usize::MAX).min(bytes.len() / 3);
+    damaged[at..at + most].fill(0);
+    fs::write(&path, damaged)?;
+    Ok(Original { path, bytes })
+}
+
+/// Takes a file away.
+///
+/// # Errors
+/// As the disk says, or when there is nothing to delete.
+pub(super) fn delete(state: &Path) -> anyhow::Result<Original> {
+    let (path, bytes) = newest(state)?;
+    fs::remove_file(&path)?;
+    Ok(Original { path, bytes })
+}
+
 /// Cuts the last bytes off.
 ///
 /// # Errors

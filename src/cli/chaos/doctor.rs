@@ -6,6 +6,7 @@
 use std::process::ExitCode;
 
 use super::clock::FalseClock;
+use super::network::Network;
 use super::power::PowerDisk;
 use super::traced::Traced;
 use crate::chaos::scenario::{Fault, Target};
@@ -42,9 +43,6 @@ pub(super) fn allows(fault: Fault, target: Option<Target>) -> Result<&'static st
         Some(target) => Err(format!("only the server can be the target, not {target}")),
     };
     match fault {
-        _ if target == Some(Target::Direct) => {
-            Err("the ways between two players are not led through a proxy".to_owned())
-        }
         Fault::Kill | Fault::Pause | Fault::RestartLoop | Fault::SlowCpu => Ok("signals"),
         Fault::PlannedRestart => Ok("SIGTERM; for a player the end of its input"),
         Fault::Cut
@@ -59,7 +57,9 @@ pub(super) fn allows(fault: Fault, target: Option<Target>) -> Result<&'static st
         | Fault::ChangedBytes
         | Fault::Refuse => Ok("a proxy"),
         Fault::Descriptors | Fault::LittleMemory => Ok("a limit of the process"),
-        Fault::Damage | Fault::Truncate | Fault::OlderState => only_server("its files, while it is down"),
+        Fault::Damage | Fault::Zeroes | Fault::Deleted | Fault::Truncate | Fault::OlderState => {
+            only_server("its files, while it is down")
+        }
         Fault::Wipe => match target {
             Some(Target::Server | Target::All) => {
                 Err("accounts have one copy, at the server: only a player's disk can be lost".to_owned())
@@ -74,8 +74,11 @@ pub(super) fn allows(fault: Fault, target: Option<Target>) -> Result<&'static st
         }
         Fault::ClockJump => FalseClock::is_possible().map(|()| "libfaketime"),
         Fault::Upgrade => only_server("`--old PROGRAM` names what is replaced"),
-        Fault::NewAddress | Fault::Apart => {
-            Err("this program cannot do it yet to a real process; the simulation does".to_owned())
+        Fault::NewAddress if matches!(target, Some(Target::Server | Target::All)) => {
+            Err("only a player's machine can move".to_owned())
+        }
+        Fault::NewAddress | Fault::Apart | Fault::ApartOneWay => {
+            Network::is_possible().map(|()| "a network namespace for each process")
         }
     }
 }

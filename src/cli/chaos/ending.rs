@@ -13,8 +13,9 @@ use std::time::Duration;
 use anyhow::Context;
 use rustix::process::Signal;
 
+use super::logged;
 use super::player::Wish;
-use super::process::{Process, this_program};
+use super::process::Process;
 use super::settled::Course;
 use super::stage::{SERVER, SERVER_NAME, Stage};
 use crate::chaos::finals::{Door, Figures, Finals, Healed};
@@ -28,6 +29,10 @@ pub(super) const HEAL_MAX: Duration = Duration::from_secs(15);
 const CLOSE_MAX: Duration = Duration::from_secs(30);
 /// Lines of players are read this much late at most, on a machine with other things to do.
 const LATE_MS: u64 = 500;
+/// The memory of a server with a handful of players; hashing passwords takes the most of it.
+const SERVER_KIB_MAX: u64 = 256 << 10;
+/// Files of a server without players: beside those it had when it was ready, the ends of connections just closed.
+const FILES_MORE_MAX: u64 = 16;
 /// Processes that were asked to end have done so.
 const STOP_MAX: Duration = Duration::from_secs(15);
 
@@ -82,6 +87,7 @@ impl Stage {
         if self.server.foreign.is_some() {
             return Ok(doors);
         }
+        self.measure();
         self.strikes.expect_stop(SERVER);
         let _ = self.server.process.as_ref().map(|process| process.signal(Signal::TERM));
         if !self.until(STOP_MAX, |stage| stage.server.process.is_none()).await? {
@@ -98,7 +104,7 @@ impl Stage {
         let Some(id) = self.server.id.filter(|_| self.server.ready) else { return Ok(doors) };
         for (user, password) in self.players.iter().map(|of| (of.user.clone(), of.password.clone())).collect::<Vec<_>>()
         {
-            let mut command = this_program(&self.home)?;
+            let mut command = self.program(SERVER, None)?;
             command.args(["play", "--json", "--direct", "off", "--server", &format!("{}#{id}", self.server.addr)]);
             command.arg("--state").arg(self.home.join("doors").join(&user));
             command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
@@ -134,15 +140,26 @@ impl Stage {
         let disk: Arc<dyn Disk> = Arc::new(HostDisk);
         let mut finals = Finals { doors, ..Finals::default() };
         if self.server.foreign.is_none() {
-            let (keeper, ledger) =
-                server_keeper(&disk, &self.server.state, id).map_err(|why| anyhow::anyhow!("server's files: {why}"))?;
-            finals.keepers.insert(SERVER_NAME.to_owned(), keeper);
-            finals.ledger = ledger;
+            match server_keeper(&disk, &self.server.state, id) {
+                Ok((keeper, ledger)) => {
+                    finals.keepers.insert(SERVER_NAME.to_owned(), keeper);
+                    finals.ledger = ledger;
+                }
+                Err(why) => {
+                    finals.figures.unreadable.push(format!("the server's files cannot be read in the end: {why}"))
+                }
+            }
         }
         for player in &self.players {
-            let keeper = player_keeper(&disk, &player.state, id, &player.user)
-                .map_err(|why| anyhow::anyhow!("{}'s files: {why}", player.device))?;
-            finals.keepers.insert(player.device.clone(), keeper);
+            match player_keeper(&disk, &player.state, id, &player.user) {
+                Ok(keeper) => _ = finals.keepers.insert(player.device.clone(), keeper),
+                Err(why) => {
+                    finals
+                        .figures
+                        .unreadable
+                        .push(format!("{}'s files cannot be read in the end: {why}", player.device));
+                }
+            }
         }
         self.losses_named.extend(named_in(&self.home.join("server.log")));
         finals.wiped.clone_from(&self.strikes.wiped);
@@ -152,7 +169,8 @@ impl Stage {
         }
         finals.healed = self.healed();
         settled_untold(&mut finals);
-        finals.figures = self.figures(&disk);
+        let unreadable = std::mem::take(&mut finals.figures.unreadable);
+        finals.figures = Figures { unreadable, ..self.figures(&disk) };
         Ok(finals)
     }
 
@@ -179,7 +197,34 @@ impl Stage {
             leaks: secrets_in(disk, &dirs, &secrets),
             losses_named: self.losses_named.clone(),
             damage_believed: self.strikes.believed.clone(),
+            outages: self.players.iter().flat_map(|of| logged::outages(&of.device, &of.state)).collect(),
+            doubles: self.sessions().map(|sessions| sessions.doubles).unwrap_or_default(),
+            sizes: self.sizes.clone(),
             ..Figures::default()
+        }
+    }
+
+    /// What the server's log says about sessions, if it can be judged: by clocks that jump it cannot.
+    fn sessions(&self) -> Option<logged::Sessions> {
+        let jumps = self.clocks.contains_key(&SERVER);
+        (self.server.foreign.is_none() && !jumps).then(|| logged::sessions(&self.server.state)).flatten()
+    }
+
+    /// Whether somebody has looked on which connections sessions were live.
+    pub(super) fn sessions_were_looked_at(&self) -> bool {
+        self.sessions().is_some_and(|sessions| sessions.moves > 0)
+    }
+
+    /// What the server has taken of the machine, now that everybody has left.
+    fn measure(&mut self) {
+        let Some(process) = &self.server.process else { return };
+        let kib = process.status("VmHWM:").and_then(|text| text.split(' ').next()?.parse::<u64>().ok());
+        if let Some(kib) = kib {
+            self.sizes.push(("KiB of memory that the server had at most".to_owned(), kib, SERVER_KIB_MAX));
+        }
+        if let (Some(before), Some(after)) = (self.server.files, process.open_files()) {
+            let name = "files that the server has open once everybody has left".to_owned();
+            self.sizes.push((name, after, before + FILES_MORE_MAX));
         }
     }
 

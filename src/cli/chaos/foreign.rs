@@ -45,7 +45,10 @@ const ASK_MAX: Duration = Duration::from_secs(10);
 impl Foreign {
     /// Whether a fault can be done to a server of which no more is known than this.
     pub(super) fn allows(&self, kind: Fault, target: Target) -> Result<(), String> {
-        if super::strikes::is_of_links(kind) || !target.strikes(SERVER) {
+        if kind.needs_networks() {
+            return Err("from a machine of its own a player does not reach a server that is there already".to_owned());
+        }
+        if kind.breaks_ways() || !target.strikes(SERVER) {
             return Ok(());
         }
         if self.victim.is_none() {

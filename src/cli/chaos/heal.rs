@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use super::damage;
 use super::player::Wish;
 use super::stage::{SERVER, Stage};
-use super::strikes::{CODE_DAMAGED, Down, State, is_of_links};
+use super::strikes::{CODE_DAMAGED, Down, State};
 use crate::chaos::scenario::Fault;
 
 impl Stage {
@@ -23,8 +23,11 @@ impl Stage {
     pub(super) fn heal(&mut self, number: usize) -> anyhow::Result<()> {
         let step = self.strikes.all[number].step.clone();
         self.strikes.all[number].state = State::Healing;
-        if is_of_links(step.kind) {
+        if step.kind.breaks_ways() {
             self.heal_ways(number);
+        }
+        if step.kind.needs_networks() {
+            self.heal_networks(number)?;
         }
         for who in self.strikes.all[number].who.clone() {
             match step.kind {
@@ -121,6 +124,13 @@ impl Stage {
             self.strikes.all[number].evidence = Some("the damage was named at the start".to_owned());
             return self.bring_up(who);
         }
+        // It had named the loss; the operator has found the file again.
+        let found = down.original.take_if(|_| kind == Fault::Deleted && !first);
+        if let Some(original) = found {
+            original.put_back()?;
+            self.strikes.all[number].evidence = Some("the loss was named at the start".to_owned());
+            return self.bring_up(who);
+        }
         if first {
             self.change_files(number, who, kind)?;
         }
@@ -137,6 +147,8 @@ impl Stage {
         let amount = self.strikes.all[number].step.amount.unwrap_or(1);
         let original = match (kind, who.checked_sub(1)) {
             (Fault::Damage, None) => Some(damage::flip(&state, &mut self.seeded)?),
+            (Fault::Zeroes, None) => Some(damage::zero(&state, u64::try_from(amount).unwrap_or(1))?),
+            (Fault::Deleted, None) => Some(damage::delete(&state)?),
             (Fault::Truncate, None) => Some(damage::cut(&state, u64::try_from(amount).unwrap_or(1))?),
             (Fault::OlderState, None) => {
                 damage::replace(&state, &self.home.join("older"))?;
@@ -176,10 +188,17 @@ impl Stage {
             let _ = self.process(who).map(|process| process.signal(Signal::KILL));
             return;
         }
+        let waits = kind == Fault::Deleted && down.original.is_some() && !self.losses_named.is_empty();
+        if waits {
+            let _ = self.process(who).map(|process| process.signal(Signal::KILL));
+            return;
+        }
         if healed {
             let down = self.strikes.down.remove(&who);
-            // With the damage in front of good frames there is no excuse.
-            if kind == Fault::Damage && down.is_some_and(|down| down.original.is_some()) {
+            // With the damage in front of good frames there is no excuse, nor for a journal that is gone.
+            if matches!(kind, Fault::Damage | Fault::Zeroes | Fault::Deleted)
+                && down.is_some_and(|down| down.original.is_some())
+            {
                 self.strikes.believed.push("the server has started on a damaged journal".to_owned());
             }
             self.conclude(number);

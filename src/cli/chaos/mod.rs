@@ -19,6 +19,8 @@ mod foreign;
 mod guard;
 mod heal;
 mod library;
+mod logged;
+mod network;
 mod player;
 mod power;
 mod process;

@@ -4,6 +4,7 @@
 //! – or that there never was one – is noted; whatever is refused and can pass is tried again.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde_json::Value;
@@ -22,6 +23,10 @@ pub(super) struct Player {
     /// Where it finds the server.
     pub(super) server: String,
     pub(super) direct: bool,
+    /// Where it listens for the other player.
+    pub(super) listen: SocketAddr,
+    /// What the other is told instead.
+    pub(super) advertise: Option<SocketAddr>,
     pub(super) game: String,
     pub(super) think_ms: u64,
     /// Whom it plays with; `asks`: it is the one who begins.
@@ -282,6 +287,8 @@ mod tests {
             state: PathBuf::new(),
             server: String::new(),
             direct: true,
+            listen: ([127, 0, 0, 1], 0).into(),
+            advertise: None,
             game: "tictactoe".to_owned(),
             think_ms: 20,
             partner: "p0".to_owned(),

@@ -54,17 +54,16 @@ pub(super) struct Process {
 
 /// A command of this program, with nothing of the environment that would change what it does, in `home`.
 pub(super) fn this_program(home: &Path) -> anyhow::Result<Command> {
-    program(&std::env::current_exe()?, home)
+    Ok(cleaned(Command::new(std::env::current_exe()?), home))
 }
 
-/// The same of another program, an older one of this name.
-pub(super) fn program(path: &Path, home: &Path) -> anyhow::Result<Command> {
-    let mut command = Command::new(std::path::absolute(path)?);
+/// A command without the parts of the environment that would change what it does, in `home`.
+pub(super) fn cleaned(mut command: Command, home: &Path) -> Command {
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("REJOIN_")) {
         command.env_remove(name);
     }
     command.current_dir(home);
-    Ok(command)
+    command
 }
 
 /// How often it is looked whether a process of others is still there.

@@ -80,10 +80,8 @@ struct Tally {
 const HELD: u8 = 0;
 const VIOLATED: u8 = 1;
 pub(super) const INCONCLUSIVE: u8 = 2;
-/// What the oracle holds for exercised by what was told, and what is not measured here.
-const NOT_MEASURED: [&str; 2] = ["I7", "I12"];
 /// What is about the server's own files, of which those of others cannot be read.
-const AT_THE_SERVER: [&str; 5] = ["I4", "I5", "I10", "I11", "I14"];
+const AT_THE_SERVER: [&str; 7] = ["I4", "I5", "I7", "I10", "I11", "I13", "I14"];
 /// The faults may take so much longer than their times.
 const FAULTS_SPARE: Duration = Duration::from_secs(60);
 
@@ -190,8 +188,13 @@ impl Run {
             report.skipped.push((step.kind.to_string(), format!("tried at {at_ms} ms, and was not seen to strike")));
         }
         report.verdicts = oracle::judge(&report.history, &report.finals);
-        // Nobody has counted on how many connections a session was live, or read the outages in the players' logs.
-        NOT_MEASURED.iter().for_each(|invariant| _ = report.verdicts.exercised.remove(*invariant));
+        // Where no log could be read, nobody has counted on how many connections a session was live, or seen an outage.
+        if !stage.sessions_were_looked_at() {
+            report.verdicts.exercised.remove("I7");
+        }
+        if report.finals.figures.outages.is_empty() {
+            report.verdicts.exercised.remove("I12");
+        }
         if is_foreign {
             let unseen = |invariant: &str| AT_THE_SERVER.contains(&invariant);
             report.verdicts.exercised.retain(|invariant| !unseen(invariant));

@@ -5,26 +5,28 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use serde_json::Value;
+use tokio::process::Command;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::clock::FalseClock;
 use super::damage::copy_dir;
 use super::foreign::Foreign;
 use super::guard::Guardian;
+use super::network::Network;
 use super::player::{Player, Wish};
 use super::power::PowerDisk;
-use super::process::{Ear, Heard, Process, Said, program, this_program};
+use super::process::{Ear, Heard, Process, Said, cleaned};
 use super::strike::Act;
-use super::strikes::{Strikes, is_of_links};
+use super::strikes::Strikes;
 use crate::chaos::history::{End, Record, Told, What};
 use crate::chaos::proxy::Proxy;
-use crate::chaos::scenario::{Fault, Scenario};
+use crate::chaos::scenario::{Fault, Scenario, Target};
 use crate::model::key::ServerId;
 use crate::model::time::{Clock, Entropy};
 use crate::net::keys::published_id;
@@ -35,6 +37,8 @@ use crate::store::faulty::Seeded;
 pub(super) const SERVER: usize = 0;
 /// Its name in the history.
 pub(super) const SERVER_NAME: &str = "server";
+/// Where it listens on a machine of its own.
+const PORT_APART: u16 = 3_000;
 /// How long a server may take to be ready.
 pub(super) const READY_MAX: Duration = Duration::from_secs(30);
 
@@ -50,7 +54,10 @@ pub(super) struct Stage {
     pub(super) disks: BTreeMap<usize, PowerDisk>,
     /// Whose clocks can jump.
     pub(super) clocks: BTreeMap<usize, FalseClock>,
-    /// A way to the server for each player, if the scenario breaks ways.
+    /// A machine of its own for each process, if the scenario needs that.
+    pub(super) network: Option<Network>,
+    /// A way to the server for each player, if the scenario breaks ways; then a way to each from the other player, if it
+    /// breaks those.
     pub(super) proxies: Vec<Proxy>,
     pub(super) history: Vec<Record>,
     agenda: BTreeMap<u64, Vec<Due>>,
@@ -63,6 +70,8 @@ pub(super) struct Stage {
     pub(super) losses_named: Vec<String>,
     /// Lines that told of an acknowledged move.
     pub(super) acks: u64,
+    /// Sizes that were measured: name, value, limit.
+    pub(super) sizes: Vec<(String, u64, u64)>,
     /// Set for every process.
     env: Vec<(String, String)>,
 }
@@ -80,6 +89,8 @@ pub(super) struct Server {
     pub(super) life: u32,
     /// It takes connections.
     pub(super) ready: bool,
+    /// Files it had open when it first said so in this life.
+    pub(super) files: Option<u64>,
 }
 
 /// What is around a run.
@@ -113,12 +124,25 @@ impl Stage {
         let ear = Ear { clock: HostClock::start(), to };
         let seeded = Seeded(seed);
         // Not from the seed: whoever runs it twice at once needs two ports.
+        let mut ports = Seeded(u64::from(std::process::id()));
+        let apart = scenario.faults.iter().any(|step| step.kind.needs_networks());
         let addr = match &foreign {
-            None => free_port(&mut Seeded(u64::from(std::process::id())))?,
+            None if apart => SocketAddr::from((Network::addr(SERVER), PORT_APART)),
+            None => free_port(&mut ports)?,
             Some(foreign) => foreign.addr()?,
         };
         let state = home.join("state");
-        let server = Server { old: around.old, foreign, state, addr, id: None, process: None, life: 0, ready: false };
+        let server = Server {
+            old: around.old,
+            foreign,
+            state,
+            addr,
+            id: None,
+            process: None,
+            life: 0,
+            ready: false,
+            files: None,
+        };
         let strikes = Strikes::default();
         let mut stage = Self {
             home,
@@ -129,6 +153,7 @@ impl Stage {
             players: Vec::new(),
             disks: BTreeMap::new(),
             clocks: BTreeMap::new(),
+            network: None,
             proxies: Vec::new(),
             history: Vec::new(),
             agenda: BTreeMap::new(),
@@ -138,8 +163,14 @@ impl Stage {
             surprises: Vec::new(),
             losses_named: Vec::new(),
             acks: 0,
+            sizes: Vec::new(),
             env,
         };
+        if apart {
+            let players: u16 = scenario.workloads.iter().map(|workload| 2 * workload.pairs).sum();
+            let Self { network, guardian, .. } = &mut stage;
+            *network = Some(Network::make(usize::from(players) + 1, |holder| guardian.runs(holder))?);
+        }
         if let Some(state) = stage.disk_for(scenario, SERVER, SERVER_NAME)? {
             stage.server.state = state;
         }
@@ -162,7 +193,10 @@ impl Stage {
                 format!("chaos{:08x}", u32::from_le_bytes(bytes))
             }
         };
-        let through_proxies = scenario.faults.iter().any(|step| is_of_links(step.kind));
+        let through_proxies = scenario.faults.iter().any(|step| step.kind.breaks_ways());
+        let is_direct = |target| matches!(target, Target::Path(_) | Target::Direct);
+        let direct_proxies = scenario.faults.iter().any(|step| step.kind.breaks_ways() && is_direct(step.target));
+        let mut to_players = Vec::new();
         let mut number = 0;
         for workload in &scenario.workloads {
             for _ in 0..workload.pairs {
@@ -175,6 +209,18 @@ impl Stage {
                         at = proxy.addr();
                         stage.proxies.push(proxy);
                     }
+                    let (mut listen, mut advertise) = (SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), None);
+                    if direct_proxies {
+                        listen = free_port(&mut ports)?;
+                        let seed = stage.seeded.next();
+                        let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+                        let proxy = Proxy::start(local, listen, seed).await?;
+                        advertise = Some(proxy.addr());
+                        to_players.push(proxy);
+                    }
+                    if apart {
+                        listen = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+                    }
                     let name = format!("{prefix}p{number}");
                     let disk = stage.disk_for(scenario, number + 1, &name)?;
                     stage.clock_for(scenario, number + 1, &name)?;
@@ -186,6 +232,8 @@ impl Stage {
                         device: name,
                         server: format!("{at}#{id}"),
                         direct: workload.direct,
+                        listen,
+                        advertise,
                         game: workload.game.clone(),
                         think_ms: u64::try_from(workload.think.0.as_millis()).unwrap_or(u64::MAX),
                         partner: format!("{prefix}p{partner}"),
@@ -206,6 +254,7 @@ impl Stage {
                 }
             }
         }
+        stage.proxies.extend(to_players);
         for player in 0..stage.players.len() {
             stage.start_player(player)?;
             stage.wish(player, 0, Wish::AddUser);
@@ -261,8 +310,7 @@ impl Stage {
         if self.server.foreign.is_some() {
             return self.look_for_server();
         }
-        let mut command =
-            self.server.old.as_ref().map_or_else(|| this_program(&self.home), |old| program(old, &self.home))?;
+        let mut command = self.program(SERVER, self.server.old.as_deref())?;
         command.args(["server", "--listen", &self.server.addr.to_string(), "--state"]).arg(&self.server.state);
         command.arg("--certs").arg(self.home.join("certs")).env("REJOIN_LOG", "warn");
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
@@ -275,15 +323,31 @@ impl Stage {
         Ok(())
     }
 
+    /// A command of this program, or of another one of this name, on the machine of somebody.
+    ///
+    /// # Errors
+    /// When its path cannot be found out.
+    pub(super) fn program(&self, who: usize, other: Option<&Path>) -> anyhow::Result<Command> {
+        let path = other.map_or_else(std::env::current_exe, std::path::absolute)?;
+        let command = match &self.network {
+            Some(network) => network.on(who, &path).into(),
+            None => Command::new(path),
+        };
+        Ok(cleaned(command, &self.home))
+    }
+
     /// Starts a player's client on its files.
     ///
     /// # Errors
     /// When it cannot be started.
     pub(super) fn start_player(&mut self, player: usize) -> anyhow::Result<()> {
         let certs = self.home.join("certs");
-        let mut command = this_program(&self.home)?;
+        let mut command = self.program(player + 1, None)?;
         let of = &mut self.players[player];
-        command.args(["play", "--json", "--server", &of.server, "--peer-listen", "127.0.0.1:0"]);
+        command.args(["play", "--json", "--server", &of.server, "--peer-listen", &of.listen.to_string()]);
+        if let Some(told) = of.advertise {
+            command.args(["--peer-advertise", &told.to_string()]);
+        }
         command.args(["--direct", if of.direct { "on" } else { "off" }]);
         command.arg("--state").arg(&of.state).arg("--certs").arg(certs);
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
@@ -307,6 +371,14 @@ impl Stage {
     /// Who that is in the history.
     pub(super) fn name(&self, who: usize) -> String {
         who.checked_sub(1).map_or_else(|| SERVER_NAME.to_owned(), |player| self.players[player].device.clone())
+    }
+
+    /// Whether it has a life.
+    pub(super) fn runs(&self, who: usize) -> bool {
+        match who.checked_sub(1) {
+            None => self.server.process.is_some(),
+            Some(player) => self.players[player].process.is_some(),
+        }
     }
 
     /// Its present life, if it has one.
@@ -411,6 +483,7 @@ impl Stage {
         }
         if line.starts_with("ready;") {
             self.server.ready = true;
+            self.server.files = self.server.process.as_ref().and_then(Process::open_files);
             self.is_up(SERVER);
         }
     }

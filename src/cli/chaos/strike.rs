@@ -14,7 +14,7 @@ use rustix::process::{Resource, Signal};
 
 use super::process::this_program;
 use super::stage::{Due, SERVER, Stage};
-use super::strikes::{Down, State, Strike, is_of_links};
+use super::strikes::{Down, State, Strike};
 use super::traced::Traced;
 use crate::chaos::history::What;
 use crate::chaos::proxy::{Passed, Weather};
@@ -48,6 +48,8 @@ pub(super) enum Act {
 
 /// How often it is looked whether a tracer has come to every thread.
 const LOOK_MS: u64 = 5;
+/// A strike waits so long for a process that is down because of another one.
+const WAITS_MS_MAX: u64 = 10_000;
 /// A process that is given little time has its share of each of these.
 const BURST_MS: u64 = 100;
 
@@ -57,7 +59,7 @@ impl Target {
         match self {
             Self::Server => who == SERVER,
             Self::Client(one) | Self::Link(one) => who == one as usize + 1,
-            Self::Pair(pair) => who == pair as usize * 2 + 1 || who == pair as usize * 2 + 2,
+            Self::Pair(pair) | Self::Path(pair) => who == pair as usize * 2 + 1 || who == pair as usize * 2 + 2,
             Self::Clients | Self::Links | Self::Direct => who != SERVER,
             Self::All => true,
         }
@@ -93,23 +95,27 @@ impl Stage {
             before: Vec::new(),
             limits: Vec::new(),
             traced: Vec::new(),
+            counted: Vec::new(),
             on_ms: from_ms,
+            lasts_ms: to_ms.saturating_sub(from_ms),
+            waits_until_ms: from_ms + WAITS_MS_MAX,
         };
         self.strikes.all.push(strike);
         let number = self.strikes.all.len() - 1;
         self.plan(from_ms, Due::Act(Act::Strike(number)));
-        self.plan(to_ms, Due::Act(Act::Heal(number)));
     }
 
     fn targets(&self, step: &Step) -> (Vec<usize>, Vec<usize>) {
         let players = self.players.len();
         let who: Vec<usize> = (0..=players).filter(|who| step.target.strikes(*who)).collect();
-        if !is_of_links(step.kind) {
+        if !step.kind.breaks_ways() {
             return (who, Vec::new());
         }
         let all = who.contains(&SERVER);
-        let ways = (0..players).filter(|way| all || who.contains(&(way + 1))).collect();
-        (Vec::new(), ways)
+        let ways = (0..players).filter(|way| all || who.contains(&(way + 1)));
+        // Behind the ways to the server come those to each player from the other.
+        let direct = if matches!(step.target, Target::Path(_) | Target::Direct) { players } else { 0 };
+        (Vec::new(), ways.map(|way| way + direct).collect())
     }
 
     /// Carries out what is due.
@@ -132,12 +138,23 @@ impl Stage {
 
     fn strike(&mut self, number: usize) -> anyhow::Result<()> {
         let (step, who) = (self.strikes.all[number].step.clone(), self.strikes.all[number].who.clone());
+        let now = self.now_ms();
+        // On a slow machine whoever is struck again and again may not be back yet.
+        let is_down = |who: &usize| self.strikes.down.contains_key(who) || !self.runs(*who);
+        if !who.is_empty() && who.iter().all(is_down) && now < self.strikes.all[number].waits_until_ms {
+            self.plan(now + LOOK_MS, Due::Act(Act::Strike(number)));
+            return Ok(());
+        }
         self.strikes.all[number].state = State::Active;
-        self.strikes.all[number].on_ms = self.now_ms();
+        self.strikes.all[number].on_ms = now;
+        self.plan(now + self.strikes.all[number].lasts_ms, Due::Act(Act::Heal(number)));
         self.note_fault(number, true);
-        if is_of_links(step.kind) {
+        if step.kind.breaks_ways() {
             self.strike_ways(number);
             return Ok(());
+        }
+        if step.kind.needs_networks() {
+            return self.strike_networks(number);
         }
         for who in who {
             let busy = self.strikes.down.contains_key(&who) || self.process(who).is_none();
@@ -154,6 +171,8 @@ impl Stage {
             Fault::Kill
             | Fault::RestartLoop
             | Fault::Damage
+            | Fault::Zeroes
+            | Fault::Deleted
             | Fault::Truncate
             | Fault::OlderState
             | Fault::Wipe
@@ -282,10 +301,13 @@ impl Stage {
     pub(super) fn note_fault(&mut self, number: usize, on: bool) {
         let Strike { step, who, ways, .. } = &self.strikes.all[number];
         let fault = step.kind.word().to_owned();
+        let players = self.players.len();
         let mut names: Vec<String> = who.iter().map(|who| self.name(*who)).collect();
-        match ways[..] {
-            [] => {}
-            [one] => names.push(self.name(one + 1)),
+        match (ways.as_slice(), step.target) {
+            ([], _) => {}
+            ([one], _) => names.push(self.name(one + 1)),
+            (_, Target::Path(_)) => names.extend(ways.iter().map(|way| self.name(way - players + 1))),
+            (_, Target::Direct) => names.push("direct".to_owned()),
             _ => names.push("links".to_owned()),
         }
         for name in names {
@@ -295,7 +317,16 @@ impl Stage {
 
     pub(super) fn weather(&mut self, number: usize, mut change: impl FnMut(&mut Weather)) {
         for way in self.strikes.all[number].ways.clone() {
-            change(&mut self.strikes.weather[way]);
+            let weather = &mut self.strikes.weather[way];
+            // To the first of a pair the second connects: what comes up there goes down in the words of a scenario.
+            let turned = way >= self.players.len() && way.is_multiple_of(2);
+            if turned {
+                std::mem::swap(&mut weather.up, &mut weather.down);
+            }
+            change(weather);
+            if turned {
+                std::mem::swap(&mut weather.up, &mut weather.down);
+            }
             self.proxies[way].set(self.strikes.weather[way].clone());
         }
     }

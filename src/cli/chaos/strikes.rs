@@ -10,6 +10,7 @@ use std::process::ExitStatus;
 use rustix::process::{Resource, Signal};
 
 use super::damage;
+use super::network::Counted;
 use super::traced::Traced;
 use crate::chaos::history::End;
 use crate::chaos::proxy::{Passed, Weather};
@@ -47,8 +48,13 @@ pub(super) struct Strike {
     pub(super) before: Vec<Passed>,
     pub(super) limits: Vec<(usize, Resource, Option<u64>)>,
     pub(super) traced: Vec<Traced>,
+    /// What the networks of those it is about had counted before.
+    pub(super) counted: Vec<Counted>,
     /// Its lines in the history begin here.
     pub(super) on_ms: u64,
+    pub(super) lasts_ms: u64,
+    /// It waits so long for somebody to strike.
+    pub(super) waits_until_ms: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,24 +76,6 @@ pub(super) struct Down {
     pub(super) healed: bool,
     /// Files that are put back if they are refused.
     pub(super) original: Option<damage::Original>,
-}
-
-/// Whether a fault breaks ways and not processes.
-pub(super) const fn is_of_links(kind: Fault) -> bool {
-    matches!(
-        kind,
-        Fault::Cut
-            | Fault::Reset
-            | Fault::HalfOpen
-            | Fault::Wall
-            | Fault::OneWayUp
-            | Fault::OneWayDown
-            | Fault::Delay
-            | Fault::Jitter
-            | Fault::Trickle
-            | Fault::ChangedBytes
-            | Fault::Refuse
-    )
 }
 
 impl Strikes {
@@ -147,7 +135,11 @@ impl Strikes {
                 if killed && down.kind != Fault::PowerCut {
                     strike.evidence = Some("killed by signal 9".to_owned());
                 }
-                killed.then_some(if down.kind == Fault::Wipe { End::Wiped } else { End::Killed })
+                killed.then_some(match down.kind {
+                    Fault::Wipe => End::Wiped,
+                    Fault::PowerCut => End::PowerCut,
+                    _ => End::Killed,
+                })
             }
         }
     }

@@ -1,11 +1,15 @@
-//! Faults of the ways between the players and the server.
+//! Faults of the ways between the players and the server, and between the two players.
 //!
-//! What must hold: a fault of a way counts when the proxy has counted that something met it.
+//! What must hold: a fault of a way counts when the proxy has counted that something met it; one of networks when the
+//! router drops what it shall drop, or the address is another, and a kernel has noticed.
 #![allow(clippy::wildcard_enum_match_arm, reason = "of the many kinds of faults each place carries out a few")]
 
 use std::time::Duration;
 
-use super::stage::Stage;
+use anyhow::Context;
+
+use super::network::{Counted, blocks};
+use super::stage::{SERVER, Stage};
 use crate::chaos::proxy::{Blow, Passed, Weather};
 use crate::chaos::scenario::{Fault, Step};
 
@@ -42,6 +46,42 @@ impl Stage {
         };
         self.prove(number, (count > 0).then(|| format!("{count} {what}")));
         self.weather(number, |weather| change(weather, &step, false));
+    }
+
+    /// Moves machines to other addresses, or keeps them apart.
+    pub(super) fn strike_networks(&mut self, number: usize) -> anyhow::Result<()> {
+        let (step, pairs) = (self.step_of(number), self.players.len() / 2);
+        let who = self.strikes.all[number].who.clone();
+        let network = self.network.as_mut().context("there are no networks")?;
+        self.strikes.all[number].counted = (0..=2 * pairs).map(|who| network.counted(who)).collect();
+        if step.kind == Fault::NewAddress {
+            return who.into_iter().filter(|who| *who != SERVER).try_for_each(|who| network.move_machine(who, true));
+        }
+        let blocks = blocks(step.kind, step.target, pairs);
+        network.block(number, &blocks, true)?;
+        let dropped = blocks.iter().all(|block| !network.passes(*block));
+        anyhow::ensure!(dropped, "the router passes on what it was told to drop");
+        Ok(())
+    }
+
+    /// Undoes that, and looks at what the kernels of those machines have noticed.
+    pub(super) fn heal_networks(&mut self, number: usize) -> anyhow::Result<()> {
+        let (step, pairs) = (self.step_of(number), self.players.len() / 2);
+        let (who, before) = (self.strikes.all[number].who.clone(), self.strikes.all[number].counted.clone());
+        let network = self.network.as_mut().context("there are no networks")?;
+        let after: Vec<Counted> = (0..=2 * pairs).map(|who| network.counted(who)).collect();
+        let sum = |of: &[Counted], count: fn(&Counted) -> u64| who.iter().map(|who| count(&of[*who])).sum::<u64>();
+        let evidence = if step.kind == Fault::NewAddress {
+            let (old, new) = (sum(&before, |of| of.open), sum(&after, |of| of.open));
+            who.into_iter().filter(|who| *who != SERVER).try_for_each(|who| network.move_machine(who, false))?;
+            (old > 0 && new > 0).then(|| format!("{old} connections had the old address, {new} have the new one"))
+        } else {
+            network.block(number, &blocks(step.kind, step.target, pairs), false)?;
+            let again = sum(&after, |of| of.again).saturating_sub(sum(&before, |of| of.again));
+            (again > 0).then(|| format!("{again} segments were sent again"))
+        };
+        self.prove(number, evidence);
+        Ok(())
     }
 }
 

@@ -55,13 +55,14 @@ fn i6_a_device_whose_seat_was_taken_moves_no_more() {
 
 #[test]
 fn what_was_measured_and_must_not_be_is_named() {
-    let measured: [(&str, Spoil<Figures>); 6] = [
+    let measured: [(&str, Spoil<Figures>); 7] = [
         ("I6", |figures| figures.stale.push("spoiled".to_owned())),
         ("I7", |figures| figures.doubles.push("spoiled".to_owned())),
         ("I9", |figures| figures.backwards.push("spoiled".to_owned())),
         ("I11", |figures| figures.leaks.push("spoiled".to_owned())),
         ("I13", |figures| figures.sizes.push(("spoiled".to_owned(), 257, 256))),
         ("I14", |figures| figures.damage_believed.push("spoiled".to_owned())),
+        ("I14", |figures| figures.unreadable.push("spoiled".to_owned())),
     ];
     for (invariant, spoil) in measured {
         let mut world = World::won();

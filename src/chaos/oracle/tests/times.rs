@@ -75,7 +75,13 @@ fn i12_each_outage_is_in_the_log_with_its_cause() {
 fn i12_every_outage_of_a_device_is_logged_and_its_last_may_go_on() {
     let mut world = World::seated();
     world.outage("p0", 90).outage("p0", 70).outage("p1", 60).is_good();
-    let going_on = Outage { who: "p0".to_owned(), cause: "reset".to_owned(), attempts: None, length_ms: None };
+    let going_on = Outage {
+        who: "p0".to_owned(),
+        cause: "reset".to_owned(),
+        attempts: None,
+        length_ms: None,
+        waits_ms: String::new(),
+    };
     world.finals.figures.outages.push(going_on.clone());
     let done = Outage { who: "p1".to_owned(), attempts: Some(2), length_ms: Some(5), ..going_on.clone() };
     world.finals.figures.outages.push(done.clone());
@@ -88,6 +94,20 @@ fn i12_every_outage_of_a_device_is_logged_and_its_last_may_go_on() {
     world.finals.figures.outages[0].length_ms = Some(90);
     world.finals.figures.outages[1].attempts = Some(9);
     world.breaks("I12", "no outage of 70 ms and 1 dials");
+}
+
+#[test]
+fn i12_what_a_device_had_no_time_to_write_is_not_asked_for() {
+    let told = |how: End, age_ms: u64| {
+        let mut world = World::seated();
+        world.outage("p1", 70).outage("p0", 90).wait(age_ms).says("p0", What::Ended { how });
+        world.finals.figures.outages.pop();
+        world
+    };
+    told(End::Killed, 100).is_good();
+    told(End::PowerCut, 9_000).is_good();
+    told(End::Killed, 9_000).breaks("I12", "no outage of 90 ms");
+    told(End::Stopped, 100).breaks("I12", "no outage of 90 ms");
 }
 
 #[test]
