@@ -28,37 +28,51 @@ pub(super) fn draw(path: &Path, experiment: Experiment, runs: &[Run]) -> anyhow:
     let area = area.titled(experiment.title(), ("sans-serif", 24)).map_err(|error| failed(&error))?;
     let panels = area.split_evenly((3, 1));
     let what = [
-        ("CPU, % of a core, in steps of 0.1 s", of_processes(runs, cpu)),
-        ("memory (RSS), MB", of_processes(runs, rss)),
-        ("bytes arrived so far, without headers", of_bytes(runs)),
+        ("CPU in steps of 0.1 s", "% of a core", of_processes(runs, cpu)),
+        ("memory (RSS)", "MB", of_processes(runs, rss)),
+        ("bytes arrived so far, without headers", "bytes", of_bytes(runs)),
     ];
-    for (panel, (title, curves)) in panels.iter().zip(what) {
-        chart(panel, title, curves).map_err(|error| failed(&error))?;
+    for (panel, (title, unit, curves)) in panels.iter().zip(what) {
+        chart(panel, title, unit, curves).map_err(|error| failed(&error))?;
     }
     area.present().map_err(|error| failed(&error))
 }
 
 type Panel<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 
-fn chart<'a>(panel: &Panel<'a>, title: &str, curves: Vec<Curve>) -> Result<(), Box<dyn std::error::Error + 'a>> {
+fn chart<'a>(
+    panel: &Panel<'a>,
+    title: &str,
+    unit: &str,
+    curves: Vec<Curve>,
+) -> Result<(), Box<dyn std::error::Error + 'a>> {
     let points = || curves.iter().flat_map(|curve| &curve.points);
     let right = points().map(|(at, _)| *at).fold(1.0, f64::max);
-    let top = points().map(|(_, value)| *value).fold(0.0, f64::max) * 1.1;
+    let top = points().map(|(_, value)| *value).fold(0.0, f64::max) * 1.35;
     let top = if top > 0.0 { top } else { 1.0 };
     let mut chart = ChartBuilder::on(panel)
         .caption(title, ("sans-serif", 16))
         .margin(8)
         .x_label_area_size(32)
-        .y_label_area_size(64)
+        .y_label_area_size(80)
         .build_cartesian_2d(0.0..right, 0.0..top)?;
-    chart.configure_mesh().x_desc("seconds since the start").light_line_style(WHITE).draw()?;
+    // Steps below one have their decimals, thousands have none.
+    let number = |value: &f64| if top < 10.0 { format!("{value:.2}") } else { format!("{value:.0}") };
+    let mut mesh = chart.configure_mesh();
+    mesh.x_desc("seconds since the start").y_desc(unit).y_label_formatter(&number).light_line_style(WHITE).draw()?;
     for Curve { name, colour, points } in curves {
         let drawn = chart.draw_series(LineSeries::new(points, colour.stroke_width(1)))?;
         if let Some(name) = name {
             drawn.label(name).legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour));
         }
     }
-    chart.configure_series_labels().background_style(WHITE.mix(0.8)).border_style(BLACK.mix(0.3)).draw()?;
+    // Away from the corners: curves jump at the left, and grow to the right.
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperMiddle)
+        .background_style(WHITE.mix(0.8))
+        .border_style(BLACK.mix(0.3))
+        .draw()?;
     Ok(())
 }
 
