@@ -348,7 +348,8 @@ impl Server {
         seams.journal.run_snapshots(Box::new(move || looking.look()));
         let (over, is_over) = watch::channel(false);
         let tasks = handle.tasks.downgrade();
-        let office = Office::new(inputs.downgrade(), tasks, snapshots, Arc::clone(&seams.worker), is_over);
+        let office =
+            Office::new(inputs.downgrade(), tasks, snapshots, Arc::clone(&seams.worker), is_over, Arc::clone(&ops));
 
         let mut seed = [0; 32];
         seams.entropy.fill(&mut seed);

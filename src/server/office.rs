@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Knock;
 use super::journal::Task;
+use super::ops::Ops;
 use super::snapshots::Snapshots;
 use crate::model::engine::Input;
 use crate::model::operator::{self, Act, AskId, Unable};
@@ -28,6 +29,7 @@ pub struct Office {
     over: watch::Receiver<bool>,
     /// Whether the server is to stop.
     stop: Arc<watch::Sender<bool>>,
+    ops: Arc<Ops>,
     last_ask: Arc<AtomicU64>,
 }
 
@@ -43,9 +45,10 @@ impl Office {
         snapshots: Arc<Snapshots>,
         worker: Arc<dyn Worker>,
         over: watch::Receiver<bool>,
+        ops: Arc<Ops>,
     ) -> Self {
         let stop = Arc::new(watch::Sender::new(false));
-        Self { inputs, journal, snapshots, worker, over, stop, last_ask: Arc::default() }
+        Self { inputs, journal, snapshots, worker, over, stop, ops, last_ask: Arc::default() }
     }
 
     /// Waits until an operator wants the server to stop.
@@ -77,6 +80,11 @@ impl Office {
             Ok(made) => Ok(made),
             Err(panic) => std::panic::resume_unwind(panic),
         }
+    }
+
+    /// Whoever asks whether the server is ready hears that it is not.
+    pub(super) fn drains(&self) {
+        self.ops.drain();
     }
 
     /// Stops the server when no match is under way, or after this long; whoever has asked need not wait for it.

@@ -150,8 +150,12 @@ impl Caller {
             Some(Line::Done(_) | Line::Draining { .. } | Line::Session(_) | Line::Match(_)) | None => "done",
         };
         self.audit(request.command(), &request.about(), outcome);
+        let drains = matches!(request, Request::Drain { .. }) && outcome == "done";
+        if drains {
+            self.office.drains();
+        }
         self.say(&lines).await?;
-        if let (Request::Drain { limit_ms }, "done") = (&request, outcome) {
+        if let (Request::Drain { limit_ms }, true) = (&request, drains) {
             self.office.stop_when_over(Duration::from_millis(*limit_ms));
             self.office.stop_wanted().await;
             return self.say(&[Line::Done(Done::Stopping)]).await;
