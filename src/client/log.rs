@@ -3,7 +3,7 @@
 use tracing::info;
 
 use super::watch::{Outage, Retry, Watch};
-use crate::model::client::event::Event;
+use crate::model::client::event::{Event, LinkState};
 use crate::model::id::{Name, SessionId};
 use crate::model::message::{CloseReason, ToClient, ToServer, View};
 use crate::model::statement::Fared;
@@ -16,12 +16,16 @@ use crate::ops::outage::Cause;
 pub(super) struct Log {
     watch: Watch,
     user: Option<Name>,
+    /// An outage that is over as soon as the player is told so, with its session.
+    over: Option<(SessionId, Outage)>,
+    /// The match at the board.
+    match_id: String,
 }
 
 impl Log {
     pub(super) fn new(now: Now, server: &str) -> Self {
         info!(event = event::CLIENT_STARTED, server, "client started");
-        Self { watch: Watch::new(now), user: None }
+        Self { watch: Watch::new(now), user: None, over: None, match_id: String::new() }
     }
 
     /// The connection broke.
@@ -60,14 +64,29 @@ impl Log {
     }
 
     pub(super) fn dropped(&mut self, now: Now) {
+        self.over = None;
         let Some(cause) = self.watch.dropped(now) else { return };
         let (user, session) = (name(self.user.as_ref()), id(self.watch.session()));
         info!(event = event::LINK_LOST, user, session, cause = cause.word(), "link lost");
     }
 
     /// What the player is shown.
-    pub(super) fn shown(&self, event: &Event) {
-        if let Event::Result { match_id, outcome, why, recorded: true, .. } = event {
+    pub(super) fn shown(&mut self, event: &Event) {
+        if let Event::Link { state: LinkState::Live, outage_ms, attempts } = event
+            && let Some((session, outage)) = self.over.take()
+        {
+            // What is written is what is told.
+            let length_ms = outage_ms.unwrap_or_else(|| ms(outage.length));
+            let attempts = attempts.map_or(outage.attempts, u64::from);
+            written(&name(self.user.as_ref()), session, &outage, length_ms, attempts);
+        } else if let Event::Match { match_id, you, opponent, game } = event
+            && self.match_id != *match_id
+        {
+            self.match_id.clone_from(match_id);
+            let me = name(self.user.as_ref());
+            let (x, o) = if you == "X" { (&me, opponent) } else { (opponent, &me) };
+            info!(event = event::MATCH_STARTED, match_id, x, o, game, "match started");
+        } else if let Event::Result { match_id, outcome, why, recorded: true, .. } = event {
             let outcome = match outcome {
                 Fared::Win => "win",
                 Fared::Draw => "draw",
@@ -81,12 +100,16 @@ impl Log {
     fn live(&mut self, now: Now, view: &View) {
         let View { session, boot, name, matches, .. } = view;
         self.user = Some(name.clone());
-        if let Some(outage) = self.watch.live(now, *session, *boot) {
-            info!(event = event::RESUMED, user = %name, %session, "resumed");
-            written(name, *session, &outage);
+        match self.watch.live(now, *session, *boot) {
+            Some(outage) => {
+                info!(event = event::RESUMED, user = %name, %session, "resumed");
+                self.over = Some((*session, outage));
+            }
+            None => info!(event = event::LOGIN_OK, user = %name, %session, "login"),
         }
         if let Some(of) = matches.iter().find(|of| of.active) {
             let match_id = of.grant.body.match_id;
+            self.match_id = match_id.to_string();
             info!(event = event::MATCH_REJOINED, %match_id, user = %name, "back in a match");
         }
     }
@@ -98,11 +121,10 @@ impl Drop for Log {
     }
 }
 
-fn written(user: &Name, session: SessionId, outage: &Outage) {
-    let Outage { cause, length, attempts, waits_ms } = outage;
-    let (cause, length_ms, ended) = (cause.word(), ms(*length), "resumed");
+fn written(user: &str, session: SessionId, Outage { cause, waits_ms, .. }: &Outage, length_ms: u64, attempts: u64) {
+    let (cause, ended) = (cause.word(), "resumed");
     let waits_ms = waits_ms.iter().map(u64::to_string).collect::<Vec<_>>().join(" ");
-    info!(event = event::OUTAGE, %session, %user, cause, length_ms, attempts, waits_ms, ended, "outage");
+    info!(event = event::OUTAGE, %session, user, cause, length_ms, attempts, waits_ms, ended, "outage");
 }
 
 fn name(user: Option<&Name>) -> String {

@@ -68,7 +68,7 @@ impl Record {
     #[must_use]
     pub fn text(&self) -> String {
         let sentence = match event::kind(&self.event) {
-            Some(kind) => self.fill(self.sentence(kind)),
+            Some(kind) => self.fill(&self.sentence(kind)),
             None => format!("{} {}", self.event, self.word("message")),
         };
         format!("[{}] {}", stamp(self.at), plain(&sentence))
@@ -90,14 +90,24 @@ impl Record {
         self.fields.get(name).and_then(Value::as_u64)
     }
 
-    fn sentence(&self, kind: &event::Kind) -> &'static str {
-        if kind.name == event::LINK_LOST && self.word("cause") == "silence" {
+    /// The sentence for what is known: a client does not write down what only the server knows, and the other way round.
+    fn sentence(&self, kind: &event::Kind) -> String {
+        let has = |field: &str| !self.word(field).is_empty();
+        let sentence = if kind.name == event::LINK_LOST && self.word("cause") == "silence" {
             "unexpected disconnect found by heartbeat: {user} from {ip}"
-        } else if kind.name == event::MATCH_SETTLED && self.word("winner").is_empty() {
+        } else if kind.name == event::MATCH_SETTLED && has("outcome") {
+            "match ended: {outcome} ({why}), {match_id}"
+        } else if kind.name == event::MATCH_SETTLED && !has("winner") {
             "match ended: {x} ({x_ip}) and {o} ({o_ip}), no winner ({why}), settled after {plies} moves, {match_id}"
+        } else if kind.name == event::OUTAGE && has("attempts") {
+            "outage: {user}, {length_ms} ms, {cause}, dials {attempts}, waits {waits_ms} ms; {ended}"
+        } else if kind.name == event::OUTAGE && self.word("at_least") == "true" {
+            "outage: {user}, at least {length_ms} ms, {cause}; {ended}"
         } else {
             kind.text
-        }
+        };
+        let missing = OF_ADDRESSES.iter().filter(|(field, ..)| !has(field));
+        missing.fold(sentence.to_owned(), |sentence, (_, words, short)| sentence.replace(words, short))
     }
 
     fn fill(&self, sentence: &str) -> String {
@@ -112,6 +122,15 @@ impl Record {
         text
     }
 }
+
+/// A field, words of a sentence with it, and what is said without it.
+const OF_ADDRESSES: [(&str, &str, &str); 5] = [
+    ("ip", " from {ip}", ""),
+    ("x_ip", "(X, {x_ip})", "(X)"),
+    ("o_ip", "(O, {o_ip})", "(O)"),
+    ("x_ip", " ({x_ip})", ""),
+    ("o_ip", " ({o_ip})", ""),
+];
 
 /// `2026-06-20 15:50:00`, in UTC.
 #[must_use]
@@ -158,6 +177,22 @@ mod tests {
         assert_eq!(started.text(), "[2026-06-20 15:50:00] login ok: alice from 127.0.0.1");
         let silent = record(event::LINK_LOST, &[("user", "bob"), ("ip", "::1"), ("cause", "silence")]);
         assert_eq!(silent.text(), "[2026-06-20 15:50:00] unexpected disconnect found by heartbeat: bob from ::1");
+    }
+
+    #[test]
+    fn a_client_does_not_name_what_only_the_server_knows() {
+        let text = |event: &str, fields: &[(&str, &str)]| record(event, fields).text()[22..].to_owned();
+        assert_eq!(text(event::LINK_LOST, &[("user", "bob"), ("cause", "reset")]), "link lost: bob (reset)");
+        let started = [("x", "alice"), ("o", "bob"), ("game", "gomoku"), ("match_id", "ab"), ("o_ip", "::1")];
+        assert_eq!(text(event::MATCH_STARTED, &started), "match started: alice (X) and bob (O, ::1), gomoku, ab");
+        let ended = [("outcome", "win"), ("why", "board"), ("match_id", "ab")];
+        assert_eq!(text(event::MATCH_SETTLED, &ended), "match ended: win (board), ab");
+        let outage = [("user", "bob"), ("length_ms", "812"), ("cause", "reset"), ("ended", "resumed")];
+        assert_eq!(text(event::OUTAGE, &outage), "outage: bob, 812 ms, reset; resumed");
+        let dials = [&outage[..], &[("attempts", "2"), ("waits_ms", "9 80")]].concat();
+        assert_eq!(text(event::OUTAGE, &dials), "outage: bob, 812 ms, reset, dials 2, waits 9 80 ms; resumed");
+        let more = [&outage[..], &[("at_least", "true")]].concat();
+        assert_eq!(text(event::OUTAGE, &more), "outage: bob, at least 812 ms, reset; resumed");
     }
 
     #[test]

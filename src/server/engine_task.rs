@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use super::conn::Order;
 use super::hasher::Hasher;
@@ -131,7 +131,7 @@ impl EngineTask {
             self.full = status.full;
             match self.full {
                 true => error!(event = event::DISK_FULL, "the disk is full: nothing can be changed, reading goes on"),
-                false => warn!(event = event::DISK_FULL, "the disk has space again"),
+                false => info!(event = event::DISK_FULL, "the disk has space again"),
             }
             self.handle(Input::DiskFull(self.full));
         }
