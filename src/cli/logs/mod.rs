@@ -63,11 +63,11 @@ impl LogsArgs {
         match self.print(&mut io::stdout().lock()) {
             // Whoever reads has seen enough.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
-            done => Ok(done.map(|()| ExitCode::SUCCESS)?),
+            done => Ok(done?),
         }
     }
 
-    fn print(&self, to: &mut impl Write) -> io::Result<()> {
+    fn print(&self, to: &mut impl Write) -> io::Result<ExitCode> {
         let query = self.query();
         let (mut logs, mut records): (Vec<Logs>, Vec<Record>) = (Vec::new(), Vec::new());
         for state in &self.state {
@@ -80,7 +80,8 @@ impl LogsArgs {
         to.flush()?;
         tell_skipped(&mut logs);
         if !self.follow || self.show == Some(Show::Stats) {
-            return Ok(());
+            let nothing = logs.iter().all(Logs::is_none);
+            return Ok(if nothing { ExitCode::FAILURE } else { ExitCode::SUCCESS });
         }
         loop {
             std::thread::sleep(LOOK_EVERY);
@@ -121,6 +122,10 @@ fn tell_skipped(logs: &mut [Logs]) {
             What::Lines(lines) => {
                 eprintln!("rejoin logs: {}: passed over, lines that are no events: {lines}", path.display())
             }
+            What::NoLog => eprintln!(
+                "rejoin logs: {}: there is no log; say where the state of a server or a client is with --state DIR",
+                path.display()
+            ),
             What::Unreadable(why) => eprintln!("rejoin logs: {}: cannot be read: {why}", path.display()),
         }
     }

@@ -151,6 +151,9 @@ impl fmt::Display for Outage {
 
 impl fmt::Display for Stats {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.causes.is_empty() {
+            return write!(to, "no outage is in the log");
+        }
         for (title, rows) in [("cause", &self.causes), ("hour (UTC)", &self.hours)] {
             writeln!(to, "{title:<18}{:>8}{:>9}{:>9}{:>9}{:>9}", "count", "p50 ms", "p95 ms", "p99 ms", "max ms")?;
             for Figures { of, count, p50_ms, p95_ms, p99_ms, max_ms } in rows {

@@ -9,6 +9,7 @@ use crate::ops::record::Record;
 
 /// The logs of one state directory.
 pub(in crate::cli) struct Logs {
+    state: PathBuf,
     tails: Vec<Tail>,
     /// What could not be used.
     pub(super) skipped: Vec<Skipped>,
@@ -27,6 +28,8 @@ pub(super) enum What {
     Lines(usize),
     /// The whole file.
     Unreadable(String),
+    /// There is no log.
+    NoLog,
 }
 
 /// The file that is written to.
@@ -49,42 +52,44 @@ const LINE_BYTES_MAX: usize = 256 * 1024;
 impl Logs {
     /// Reads all that is there; the newest file of each directory stays open, for [`more`](Self::more).
     pub(in crate::cli) fn read(state: &Path) -> (Self, Vec<Record>) {
-        let mut logs = Self { tails: Vec::new(), skipped: Vec::new() };
+        let mut logs = Self { state: state.to_owned(), tails: Vec::new(), skipped: Vec::new() };
         let mut records = Vec::new();
         for dir in dirs(state) {
-            // Opened before the others are listed: a file put aside meanwhile is read here, and then only here.
-            let path = dir.join(EVENTS).with_extension(EVENTS_EXTENSION);
-            let mut tail = Tail { open: File::open(&path).ok(), path, lines: Lines::default() };
-            let current = tail.open.as_ref().and_then(identity);
-            for path in old_files(&dir) {
-                match read_whole(&path, current) {
-                    Ok((lines, some)) => {
-                        records.extend(some);
-                        logs.skip(&path, lines);
-                    }
-                    Err(error) => {
-                        let what = What::Unreadable(error.to_string());
-                        logs.skipped.push(Skipped { path, what });
-                    }
-                }
-            }
-            logs.drain(&mut tail, &mut records);
+            let tail = logs.begin(&dir, &mut records);
             logs.tails.push(tail);
         }
+        if logs.tails.is_empty() {
+            logs.skipped.push(Skipped { path: state.to_owned(), what: What::NoLog });
+        }
         (logs, records)
+    }
+
+    /// Whether there is one at all.
+    pub(super) const fn is_none(&self) -> bool {
+        self.tails.is_empty()
     }
 
     /// What has been written since.
     pub(in crate::cli) fn more(&mut self) -> Vec<Record> {
         let mut records = Vec::new();
         let mut tails = std::mem::take(&mut self.tails);
+        // A program that was started meanwhile may write beside the others.
+        for dir in dirs(&self.state) {
+            if !tails.iter().any(|known| known.path.parent() == Some(&dir)) {
+                tails.push(self.begin(&dir, &mut records));
+            }
+        }
         for tail in &mut tails {
             self.drain(tail, &mut records);
             let here = File::open(&tail.path).ok();
-            let moved = here.as_ref().and_then(identity) != tail.open.as_ref().and_then(identity);
-            if moved && here.is_some() {
-                // It was put aside between the two looks: what came last is in the old one.
+            let current = here.as_ref().and_then(identity);
+            let before = tail.open.as_ref().and_then(identity);
+            if current != before && here.is_some() {
+                // It was put aside between the two looks: what came last is in the old one, or in several.
                 self.drain(tail, &mut records);
+                if before.is_some() {
+                    self.between(tail, before, current, &mut records);
+                }
                 tail.open = here;
                 tail.lines = Lines::default();
                 self.drain(tail, &mut records);
@@ -92,6 +97,45 @@ impl Logs {
         }
         self.tails = tails;
         records
+    }
+
+    /// Reads a directory of logs.
+    fn begin(&mut self, dir: &Path, records: &mut Vec<Record>) -> Tail {
+        // Opened before the others are listed: a file put aside meanwhile is read here, and then only here.
+        let mut tail = Tail::of(dir);
+        let current = tail.open.as_ref().and_then(identity);
+        for path in old_files(dir) {
+            self.whole(path, current, records);
+        }
+        self.drain(&mut tail, records);
+        tail
+    }
+
+    /// Reads what was put aside after one file and before another.
+    fn between(&mut self, tail: &Tail, before: Option<u64>, current: Option<u64>, records: &mut Vec<Record>) {
+        let files = old_files(tail.path.parent().unwrap_or(Path::new("")));
+        let is_before = |path: &PathBuf| File::open(path).ok().as_ref().and_then(identity) == before;
+        // One that is not there any more was older than all that are.
+        let later = files.iter().position(is_before).map_or(0, |at| at + 1);
+        for path in files.into_iter().skip(later) {
+            self.whole(path, current, records);
+        }
+    }
+
+    /// Reads a file that was put aside, unless it is the one that was opened before.
+    fn whole(&mut self, path: PathBuf, current: Option<u64>, records: &mut Vec<Record>) {
+        match read_whole(&path, current) {
+            Ok((lines, some)) => {
+                records.extend(some);
+                self.skip(&path, lines);
+            }
+            // It was the oldest, and was removed when another one was put aside.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                let what = What::Unreadable(error.to_string());
+                self.skipped.push(Skipped { path, what });
+            }
+        }
     }
 
     fn drain(&mut self, tail: &mut Tail, records: &mut Vec<Record>) {
@@ -111,6 +155,14 @@ impl Logs {
         if lines > 0 {
             self.skipped.push(Skipped { path: path.to_owned(), what: What::Lines(lines) });
         }
+    }
+}
+
+impl Tail {
+    /// The current file in a directory of logs, if it is there.
+    fn of(dir: &Path) -> Self {
+        let path = dir.join(EVENTS).with_extension(EVENTS_EXTENSION);
+        Self { open: File::open(&path).ok(), path, lines: Lines::default() }
     }
 }
 
@@ -252,6 +304,41 @@ mod tests {
         assert_eq!(logs.skipped, []);
         let (_, all) = Logs::read(dir.path());
         assert_eq!(moments(&all), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn several_files_put_aside_between_two_looks_are_all_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("log");
+        fs::create_dir(&log).unwrap();
+        let path = log.join("events.jsonl");
+        fs::write(log.join("events-0000000000001.jsonl"), line(1)).unwrap();
+        fs::write(&path, line(2)).unwrap();
+        let (mut logs, records) = Logs::read(dir.path());
+        assert_eq!(moments(&records), [1, 2]);
+        for at in 3..6 {
+            fs::rename(&path, log.join(format!("events-{at:013}.jsonl"))).unwrap();
+            fs::write(&path, line(at)).unwrap();
+        }
+        assert_eq!(moments(&logs.more()), [3, 4, 5]);
+        assert!(logs.more().is_empty());
+    }
+
+    #[test]
+    fn where_no_log_is_it_is_said_and_one_that_begins_later_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("state");
+        let (mut logs, records) = Logs::read(&state);
+        assert!(records.is_empty() && logs.is_none());
+        assert_eq!(std::mem::take(&mut logs.skipped), [Skipped { path: state.clone(), what: What::NoLog }]);
+        fs::create_dir_all(state.join("log")).unwrap();
+        assert!(logs.more().is_empty());
+        fs::write(state.join("log/events.jsonl"), line(1)).unwrap();
+        assert_eq!(moments(&logs.more()), [1]);
+        fs::create_dir(state.join("log-2")).unwrap();
+        fs::write(state.join("log-2/events-0000000000002.jsonl"), line(2)).unwrap();
+        fs::write(state.join("log-2/events.jsonl"), line(3)).unwrap();
+        assert_eq!(moments(&logs.more()), [2, 3]);
     }
 
     #[test]

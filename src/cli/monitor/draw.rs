@@ -79,7 +79,8 @@ fn draw_outages(frame: &mut Frame<'_>, area: Rect, view: &View) {
         let clock = at.split_once(' ').map_or(at.as_str(), |(_, clock)| clock).to_owned();
         let word = |name: &str| plain(&outage.word(name));
         let ms = outage.number("length_ms").unwrap_or_default();
-        Row::new([clock, word("user"), format!("{ms} ms"), word("cause"), word("attempts"), word("ended")])
+        let more = if word("at_least") == "true" { "≥ " } else { "" };
+        Row::new([clock, word("user"), format!("{more}{ms} ms"), word("cause"), word("attempts"), word("ended")])
     };
     let widths = [len(8), Constraint::Min(10), len(12), len(9), len(6), Constraint::Min(15)];
     let head = ["ended at", "player", "length", "cause", "dials", "how"];

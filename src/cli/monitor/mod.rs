@@ -4,7 +4,7 @@ mod draw;
 mod view;
 
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -34,6 +34,8 @@ pub(super) struct Monitor {
 
 /// How often the log is looked at, and the picture drawn.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How often a server is looked for.
+const ASK_EVERY: Duration = Duration::from_secs(1);
 /// A replay does not wait longer than this for the next event.
 const WAIT_MAX: Duration = Duration::from_secs(2);
 
@@ -58,8 +60,11 @@ impl Monitor {
         let state = self.state.display();
         ensure!(!self.replay || !records.is_empty(), "there is no event in the log of {state}: nothing to replay");
         let mut terminal = ratatui::init();
-        let shown =
-            if self.replay { self.replay(&mut terminal, &records) } else { live(&mut terminal, &mut logs, &records) };
+        let shown = if self.replay {
+            self.replay(&mut terminal, &records)
+        } else {
+            live(&mut terminal, &self.state, &mut logs, &records)
+        };
         ratatui::restore();
         shown?;
         Ok(ExitCode::SUCCESS)
@@ -95,11 +100,16 @@ impl Monitor {
 }
 
 /// What there is, and from then on what is written.
-fn live(terminal: &mut DefaultTerminal, logs: &mut Logs, records: &[Record]) -> io::Result<()> {
+fn live(terminal: &mut DefaultTerminal, state: &Path, logs: &mut Logs, records: &[Record]) -> io::Result<()> {
     let (clock, mut view) = (HostClock::start(), View::default());
     records.iter().for_each(|record| view.take(record));
+    let (mut up, mut asked) = (true, None::<Stopwatch>);
     loop {
-        terminal.draw(|frame| draw::draw(frame, &view, clock.wall(), "live · q: quit"))?;
+        if asked.as_ref().is_none_or(|asked| asked.elapsed() >= ASK_EVERY) {
+            (up, asked) = (is_up(state), Some(Stopwatch::start()));
+        }
+        let hint = if up { "live · q: quit" } else { "NO SERVER RUNS HERE: this is how it was last · q: quit" };
+        terminal.draw(|frame| draw::draw(frame, &view, clock.wall(), hint))?;
         if typed()? == Key::Quit {
             return Ok(());
         }
@@ -107,6 +117,18 @@ fn live(terminal: &mut DefaultTerminal, logs: &mut Logs, records: &[Record]) -> 
         news.sort_by_key(|record| record.at);
         news.iter().for_each(|record| view.take(record));
     }
+}
+
+/// Whether a server listens to its operator: a log alone does not tell that its writer was killed.
+#[cfg(unix)]
+fn is_up(state: &Path) -> bool {
+    std::os::unix::net::UnixStream::connect(state.join(crate::server::control::SOCKET)).is_ok()
+}
+
+/// Whether a server listens to its operator, which none does here.
+#[cfg(not(unix))]
+const fn is_up(_state: &Path) -> bool {
+    true
 }
 
 /// Waits for a key, and not for long.
