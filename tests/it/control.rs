@@ -6,6 +6,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use rejoin::ops::event;
 use rejoin::server::control::{CALLERS_MAX, Control, REQUEST_BYTES_MAX, SOCKET};
 use serde_json::Value;
 
@@ -181,7 +182,7 @@ fn a_drain_ends_at_its_limit_and_a_parent_starts_no_other() {
 }
 
 #[test]
-fn a_snapshot_now_holds_everything_and_the_next_start_uses_it() {
+pub(crate) fn a_snapshot_now_holds_everything_and_the_next_start_uses_it() {
     let home = home();
     let mut server = Server::start(home.path());
     let mut pair = Pair::join(&server);
@@ -203,9 +204,10 @@ fn a_snapshot_now_holds_everything_and_the_next_start_uses_it() {
 }
 
 #[test]
-fn a_snapshot_of_a_journal_that_has_rotted_is_refused_and_play_goes_on() {
+pub(crate) fn a_snapshot_of_a_journal_that_has_rotted_is_refused_and_play_goes_on() {
     let home = home();
     let mut server = Server::start(home.path());
+    server.expects(event::SNAPSHOT_FAILED);
     let mut pair = Pair::join(&server);
     let entries = std::fs::read_dir(home.path().join("state")).unwrap().map(|entry| entry.unwrap().path());
     let is_journal = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("journal-");

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rejoin::model::time::Clock;
+use rejoin::ops::event;
 use rejoin::ops::host::HostClock;
 use serde_json::Value;
 
@@ -208,6 +209,8 @@ fn remove_matches(dir: &Path) -> usize {
 fn a_server_that_lost_its_state_takes_the_match_back_from_the_players() {
     let home = home();
     let mut server = Server::start(home.path());
+    server.expects(event::STATE_LOST);
+    server.expects(event::MATCH_TAKEN);
     let (alice, bob) = (Player::join(&server, "alice"), Player::join(&server, "bob"));
     let admin = |words: &[&str]| {
         let mut command = program();

@@ -5,13 +5,13 @@
 //! kept and passed on within the time in which silence would end a link.
 
 mod crowds;
-mod disks;
+pub(crate) mod disks;
 mod engine;
-mod frames;
-mod keepers;
-mod moves;
+pub(crate) mod frames;
+pub(crate) mod keepers;
+pub(crate) mod moves;
 mod peers;
 mod people;
 #[cfg(unix)]
 mod process;
-mod sessions;
+pub(crate) mod sessions;

@@ -7,6 +7,7 @@ use rejoin::model::games::{Outcome, Seat};
 use rejoin::model::message::{Answer, Command, Have, KeeperMessage, ToClient, ToServer};
 use rejoin::model::statement::{Base, Ruling};
 use rejoin::net::boot_file;
+use rejoin::ops::event;
 use rejoin::store::RESTORED;
 
 use crate::rig::{Player, RawClient, Seated, TestServer, X_WINS, entries_of, play_all, seat};
@@ -52,6 +53,7 @@ async fn a_state_that_the_keys_have_seen_is_no_loss_whatever_ended_the_run() {
 #[tokio::test]
 async fn an_empty_an_older_and_another_state_are_found_once_each() {
     let mut server = TestServer::start();
+    server.expects(event::STATE_LOST);
     let copies = tempfile::tempdir().unwrap();
     let (first, second) = (copies.path().join("first"), copies.path().join("second"));
     RawClient::connect(&server).await;
@@ -82,8 +84,10 @@ async fn an_empty_an_older_and_another_state_are_found_once_each() {
 }
 
 #[tokio::test]
-async fn a_boot_file_that_cannot_be_read_or_written_is_a_warning() {
+pub(crate) async fn a_boot_file_that_cannot_be_read_or_written_is_a_warning() {
     let mut server = TestServer::start();
+    server.expects(event::STATE_NOTE);
+    server.expects(event::STATE_LOST);
     RawClient::connect(&server).await;
     server.kill();
     let file = server.certs_dir().join(boot_file::BOOT);
@@ -100,8 +104,10 @@ async fn a_boot_file_that_cannot_be_read_or_written_is_a_warning() {
 
 /// A match begun and won after the copy was made, and one that was open then.
 #[tokio::test]
-async fn matches_newer_than_the_restored_copy_come_back_from_the_players() {
+pub(crate) async fn matches_newer_than_the_restored_copy_come_back_from_the_players() {
     let mut server = TestServer::start();
+    server.expects(event::STATE_LOST);
+    server.expects(event::MATCH_TAKEN);
     let (alice, bob) = (Player::join(&server, "alice").await, Player::join(&server, "bob").await);
     server.stop().await.unwrap();
     let copies = tempfile::tempdir().unwrap();

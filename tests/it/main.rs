@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed test should panic")]
 
 mod admin;
+mod certificate;
 #[cfg(target_os = "linux")]
 mod chaos;
 mod client;
@@ -31,3 +32,5 @@ mod supervise;
 #[cfg(unix)]
 mod verify;
 mod wire;
+#[cfg(unix)]
+mod witnesses;

@@ -275,13 +275,13 @@ async fn no_connection_is_resumed_though_the_client_would() {
 }
 
 /// An authority as an operator has one, with the certificate it gave to `localhost`.
-struct Operator {
+pub(crate) struct Operator {
     ca_pem: String,
-    chain_pem: String,
-    key_pem: String,
+    pub(crate) chain_pem: String,
+    pub(crate) key_pem: String,
 }
 
-fn operator() -> Operator {
+pub(crate) fn operator() -> Operator {
     let ca_key = rcgen::KeyPair::generate().unwrap();
     let mut ca = rcgen::CertificateParams::default();
     ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);

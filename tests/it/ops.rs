@@ -3,14 +3,21 @@
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rejoin::model::time::{Clock, Now};
+use rejoin::net::host::HostNet;
+use rejoin::net::seam::Net;
 use rejoin::ops::host::HostClock;
+use rejoin::server::ops::{Ops, http};
 use serde_json::Value;
 
-use crate::seed::people::{PASSWORD, Pair, Player, home};
-use crate::seed::server::Server;
+use crate::rig::{Line, unstarted};
+use crate::seed::people::{PASSWORD, Pair, Player, X_WINS, home};
+use crate::seed::server::{Server, program};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -74,23 +81,34 @@ fn what_is_counted_is_what_has_happened_and_every_name_of_an_alert_is_exported()
     let (_, text) = get(addr, "/metrics");
     assert_eq!(sample(&text, "rejoin_outage_seconds_count{cause=\"reset\"}"), 1.0);
     assert_eq!(sample(&text, "rejoin_resume_seconds_count"), 1.0);
-    are_exported(include_str!("../../docs/alerts.yml"), &text);
-    are_exported(include_str!("../../docs/monitoring.md"), &text);
+    let alerts = include_str!("../../docs/alerts.yml");
+    assert!(are_exported(alerts, &text) > 5);
+    assert!(are_exported(include_str!("../../docs/monitoring.md"), &text) > 5);
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/server/ops/page");
+    for asset in std::fs::read_dir(page).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file()) {
+        are_exported(&String::from_utf8_lossy(&std::fs::read(asset).unwrap()), &text);
+    }
+    let words = include_str!("../../src/model/refusal.rs");
+    let kinds: Vec<&str> = alerts.split("kind=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    assert!(!kinds.is_empty());
+    for kind in kinds {
+        assert!(words.contains(&format!("=> \"{kind}\",")), "{kind} is no refusal");
+    }
     pair.leave();
     carol.leave();
     server.stop();
 }
 
-/// Every metric that a text names is exported.
-fn are_exported(rules: &str, metrics: &str) {
+/// Every metric that a text names is exported; how many it names.
+fn are_exported(rules: &str, metrics: &str) -> usize {
     let of_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
     let exported: BTreeSet<&str> = metrics.lines().map(|line| line.split([' ', '{']).next().unwrap()).collect();
     let named: BTreeSet<&str> =
         rules.split(|letter| !of_name(letter)).filter(|word| word.starts_with("rejoin_")).collect();
-    assert!(named.len() > 5, "{named:?}");
-    for name in named {
+    for name in &named {
         assert!(exported.contains(name), "{name} is not exported");
     }
+    named.len()
 }
 
 #[test]
@@ -112,6 +130,51 @@ fn health_is_told_and_nobody_is_let_in_under_another_name() {
         assert!(head.starts_with(&format!("HTTP/1.1 {code} ")), "{request}: {head}");
     }
     server.stop();
+}
+
+#[test]
+fn a_server_that_drains_lives_and_is_not_ready() {
+    let home = home();
+    let (mut server, addr) = watched(home.path());
+    let mut pair = Pair::join(&server);
+    assert_eq!(get(addr, "/readyz").1, "ready\n");
+    let mut command = program();
+    command.args(["admin", "drain", "--json", "--state"]).arg(home.path().join("state"));
+    let mut draining = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = String::new();
+    BufReader::new(draining.stdout.take().unwrap()).read_line(&mut said).unwrap();
+    assert!(said.contains("draining"), "{said}");
+    let (head, _) = get(addr, "/readyz");
+    assert!(head.starts_with("HTTP/1.1 503 "), "a match is under way: {head}");
+    assert!(get(addr, "/healthz").0.starts_with("HTTP/1.1 200 "));
+    assert_eq!(sample(&get(addr, "/metrics").1, "rejoin_ready"), 0.0);
+    pair.play(&X_WINS);
+    pair.x_has_won();
+    assert!(server.ended().success() && draining.wait().unwrap().success());
+}
+
+#[tokio::test]
+async fn a_server_that_recovers_lives_and_is_not_ready() {
+    let home = home();
+    let ops = Arc::new(Ops::default());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let serving = tokio::spawn(http::serve(listener, Arc::clone(&ops)));
+    let ask = |path: &'static str| async move {
+        let asked = tokio::task::spawn_blocking(move || get(addr, path).0).await.unwrap();
+        asked.split(' ').nth(1).unwrap().to_owned()
+    };
+    assert_eq!([ask("/healthz").await, ask("/readyz").await], ["200", "503"], "nothing is recovered yet");
+    let recovered = unstarted(home.path()).with_ops(ops);
+    assert_eq!([ask("/healthz").await, ask("/readyz").await], ["200", "503"], "it does not serve yet");
+    let listener = HostNet.listen("127.0.0.1:0".parse().unwrap(), 16).await.unwrap();
+    let running = recovered.spawn(listener).unwrap();
+    // Who is welcomed is served.
+    Line::over(tokio::net::TcpStream::connect(running.addr).await.unwrap()).await.hello().await;
+    assert_eq!([ask("/healthz").await, ask("/readyz").await], ["200", "200"]);
+    running.stop(Duration::ZERO).await.unwrap();
+    assert_eq!([ask("/healthz").await, ask("/readyz").await], ["200", "503"], "it has stopped");
+    serving.abort();
 }
 
 #[test]

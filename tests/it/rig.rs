@@ -7,6 +7,7 @@
 mod client;
 mod honest;
 mod log;
+mod odd;
 mod proxy;
 mod server;
 mod table;
@@ -17,8 +18,9 @@ use std::time::Duration;
 pub(crate) use client::{Line, Player, RawClient, TLS, login, new_key, random};
 pub(crate) use honest::Honest;
 pub(crate) use log::Log;
+pub(crate) use odd::{Announced, Watched, was_seen};
 pub(crate) use proxy::Recorder;
-pub(crate) use server::{Gate, Hashers, Setup, TestServer};
+pub(crate) use server::{Gate, Hashers, Setup, TestServer, unstarted};
 pub(crate) use table::{Seated, X_WINS, entries_of, play_all, proofs_of, seat};
 
 /// Longer than anything here takes; a test that waits this long has failed.

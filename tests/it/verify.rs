@@ -1,7 +1,7 @@
 //! A match played by real processes, exported, and checked by somebody who knows nothing but the server's id.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
@@ -9,7 +9,7 @@ use std::sync::mpsc::{self, Receiver};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::rig::PATIENCE;
+use crate::rig::{Announced, PATIENCE};
 
 /// A process of this program. It ends with the test, also when that fails.
 struct Process {
@@ -20,7 +20,8 @@ struct Process {
 
 impl Process {
     fn start(words: &[&str], dir: &Path) -> Self {
-        let mut child = rejoin(words, dir).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            rejoin(words, dir).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let said = BufReader::new(child.stdout.take().unwrap()).lines();
         let (tell, lines) = mpsc::channel();
         std::thread::spawn(move || said.map_while(Result::ok).try_for_each(|line| tell.send(line)));
@@ -66,6 +67,9 @@ impl Drop for Process {
             let _ = kill_process(Pid::from_child(&self.child), Signal::KILL);
         }
         let _ = self.child.wait();
+        let mut log = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        Announced::default().check(log.lines());
     }
 }
 

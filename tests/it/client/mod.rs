@@ -25,12 +25,15 @@ use rejoin::store::HostDisk;
 use server::Server;
 use tokio::time::timeout;
 
+use crate::rig::Watched;
+
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Directories of one test.
 struct Dirs {
     root: tempfile::TempDir,
+    _watched: Watched,
     certs: PathBuf,
     state: PathBuf,
 }
@@ -52,7 +55,7 @@ impl Dirs {
     fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
         let (certs, state) = (root.path().join("certs"), root.path().join("state"));
-        Self { root, certs, state }
+        Self { root, _watched: Watched::here(), certs, state }
     }
 }
 

@@ -10,6 +10,7 @@ use rejoin::model::games::GameSpec;
 use rejoin::model::password::Password;
 use rejoin::model::state::State;
 use rejoin::model::statement::Fared;
+use rejoin::ops::event;
 use rejoin::store::faulty::{FaultyDisk, Seeded};
 use rejoin::store::{self, Disk};
 
@@ -190,6 +191,8 @@ impl World {
     /// All is gone but the keys; the operator puts the copy back.
     fn wipe_server(&mut self) {
         self.kill_server();
+        self.server.expects(event::STATE_LOST);
+        self.server.expects(event::MATCH_TAKEN);
         self.settled = Some(self.server.log.count(&["match-settled"]));
         self.disk = FaultyDisk::new();
         carry(&self.shelf, &self.disk, Path::new(BACKUP));

@@ -7,6 +7,7 @@ use rejoin::model::games::GameSpec;
 use rejoin::model::message::{Answer, Command, Have, KeeperMessage, ToClient, ToServer};
 use rejoin::model::refusal::Refusal;
 use rejoin::model::sign::Verified;
+use rejoin::ops::event;
 use rejoin::server::ServerError;
 use rejoin::store::StoreError;
 use rejoin::store::faulty::FaultyDisk;
@@ -18,9 +19,10 @@ fn on(disk: &FaultyDisk) -> TestServer {
 }
 
 #[tokio::test]
-async fn a_full_disk_refuses_changes_answers_questions_and_heals() {
+pub(crate) async fn a_full_disk_refuses_changes_answers_questions_and_heals() {
     let disk = FaultyDisk::new();
     let server = on(&disk);
+    server.expects(event::DISK_FULL);
     let (alice, bob) = (Player::join(&server, "alice").await, Player::join(&server, "bob").await);
     let mut carol = Player::join(&server, "carol").await;
     let mut board = seat(alice, bob, "tictactoe").await;
@@ -60,9 +62,10 @@ async fn a_full_disk_refuses_changes_answers_questions_and_heals() {
 }
 
 #[tokio::test]
-async fn a_disk_that_fails_to_sync_ends_the_server_and_nothing_acknowledged_is_lost() {
+pub(crate) async fn a_disk_that_fails_to_sync_ends_the_server_and_nothing_acknowledged_is_lost() {
     let disk = FaultyDisk::new();
     let mut server = on(&disk);
+    server.expects(event::JOURNAL_FAILED);
     let (alice, bob) = (Player::join(&server, "alice").await, Player::join(&server, "bob").await);
     let mut board = seat(alice, bob, "tictactoe").await;
     play_all(&mut board, &X_WINS[..2]).await;

@@ -21,7 +21,7 @@ const LATE: Duration = Duration::from_secs(2);
 const MALFORMED: ToClient = ToClient::Closing { why: CloseReason::Malformed, retry_after_ms: 0 };
 
 #[tokio::test]
-async fn what_is_not_tls_is_turned_away() {
+pub(crate) async fn what_is_not_tls_is_turned_away() {
     let server = TestServer::start();
     let honest = Honest::begin(&server);
     for bytes in [&b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"[..], &[0; 600], &[0xff; 600], b"\x16\x03\x01\xff\xff"] {
@@ -50,7 +50,7 @@ async fn who_does_not_name_the_protocol_is_turned_away() {
 }
 
 #[tokio::test]
-async fn bytes_that_are_no_message_end_the_connection_with_a_reason() {
+pub(crate) async fn bytes_that_are_no_message_end_the_connection_with_a_reason() {
     let server = TestServer::start();
     let honest = Honest::begin(&server);
     let ping = wire::encode(&ToServer::Ping(7));

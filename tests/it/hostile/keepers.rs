@@ -8,6 +8,7 @@ use rejoin::model::message::{Command, Have, KeeperMessage, ToClient, ToServer};
 use rejoin::model::refusal::Refusal;
 use rejoin::model::sign::Signed;
 use rejoin::model::statement::{Base, Foul, Grant, Held, Promise, Ruling};
+use rejoin::ops::event;
 
 use crate::rig::{Honest, Player, TestServer, X_WINS, entries_of, new_key, play_all, proofs_of, random, seat};
 
@@ -111,8 +112,10 @@ async fn old_transcripts_after_the_verdict_change_nothing() {
 }
 
 #[tokio::test]
-async fn a_foul_proved_when_all_is_filed_away_is_told_to_both() {
+pub(crate) async fn a_foul_proved_when_all_is_filed_away_is_told_to_both() {
     let server = TestServer::start();
+    server.expects(event::FOUL);
+    server.expects(event::VERDICT_CORRECTED);
     let honest = Honest::begin(&server);
     let (alice, bob) = (Player::join(&server, "alice").await, Player::join(&server, "bob").await);
     let mut board = seat(alice, bob, "tictactoe").await;

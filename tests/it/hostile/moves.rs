@@ -8,6 +8,7 @@ use rejoin::model::message::{Have, KeeperMessage, Proofs, ToClient, ToServer};
 use rejoin::model::refusal::Refusal;
 use rejoin::model::sign::Signed;
 use rejoin::model::statement::{Act, Base, Entry, Foul, Held, Ruling};
+use rejoin::ops::event;
 
 use crate::rig::{Honest, Player, Seated, TestServer, X_WINS, entries_of, play_all, proofs_of, seat};
 
@@ -34,7 +35,7 @@ async fn goes_on(board: &mut [Seated; 2], moves: &[(u16, u16)], plies: u16) {
 }
 
 #[tokio::test]
-async fn only_a_legal_move_in_turn_is_taken() {
+pub(crate) async fn only_a_legal_move_in_turn_is_taken() {
     let server = TestServer::start();
     let honest = Honest::begin(&server);
     let mut board = board(&server, ["alice", "bob"]).await;
@@ -207,8 +208,9 @@ async fn a_move_after_the_end_is_refused_while_the_verdict_is_not_stored() {
 }
 
 #[tokio::test]
-async fn who_signs_two_moves_at_one_ply_loses() {
+pub(crate) async fn who_signs_two_moves_at_one_ply_loses() {
     let server = TestServer::start();
+    server.expects(event::FOUL);
     let honest = Honest::begin(&server);
     let mut board = board(&server, ["alice", "bob"]).await;
     let [x, o] = &mut board;
@@ -235,6 +237,8 @@ async fn who_signs_two_moves_at_one_ply_loses() {
 #[tokio::test]
 async fn a_winner_who_is_found_to_have_signed_twice_loses_after_all() {
     let server = TestServer::start();
+    server.expects(event::FOUL);
+    server.expects(event::VERDICT_CORRECTED);
     let honest = Honest::begin(&server);
     let mut board = board(&server, ["alice", "bob"]).await;
     let [x, _] = &mut board;

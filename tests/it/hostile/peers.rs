@@ -285,6 +285,7 @@ async fn what_a_lying_opponent_says_directly_changes_nothing_that_is_true() {
         line.say(&ToPeer::Keeper(KeeperMessage::Entries(Entries { match_id, grants: vec![], entries: vec![other] })))
             .await
     );
+    board.server.expects(rejoin::ops::event::FOUL);
     assert_eq!(board.liar.verdict().await, Ruling::Foul { by: Seat::O });
     let result = |event: &Event| match event {
         Event::Result { outcome, why, recorded: true, .. } => Some((*outcome, why.clone())),

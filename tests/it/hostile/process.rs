@@ -7,15 +7,17 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 
+use rejoin::ops::event;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::rig::PATIENCE;
+use crate::rig::{Announced, PATIENCE};
 
 /// A server process, ended with the test.
 struct Process {
     child: Child,
     said: BufReader<ChildStdout>,
+    announced: Announced,
 }
 
 /// `rejoin server` with its files in `dir`, on a free port.
@@ -38,14 +40,19 @@ fn rejoin(dir: &Path, args: &[&str]) -> Command {
 impl Process {
     /// Waits until it is ready.
     fn start(command: &mut Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut said = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         while !line.contains("rejoin play --server") {
             line.clear();
             assert!(said.read_line(&mut line).unwrap() > 0, "it ended before it was ready");
         }
-        Self { child, said }
+        Self { child, said, announced: Announced::default() }
+    }
+
+    fn expects(self, event: &'static str) -> Self {
+        self.announced.expects(event);
+        self
     }
 
     fn end_with(&mut self, signal: Signal) -> Option<i32> {
@@ -59,6 +66,9 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        let mut log = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        self.announced.check(log.lines());
     }
 }
 
@@ -89,7 +99,8 @@ fn asked_to_stop_it_ends_well_and_killed_it_comes_back() {
         assert_eq!(Process::start(&mut server(dir.path())).end_with(signal), Some(0));
     }
     assert_eq!(Process::start(&mut server(dir.path())).end_with(Signal::KILL), None);
-    assert_eq!(Process::start(&mut server(dir.path())).end_with(Signal::TERM), Some(0));
+    let mut back = Process::start(&mut server(dir.path())).expects(event::RECOVERED);
+    assert_eq!(back.end_with(Signal::TERM), Some(0));
 }
 
 #[test]

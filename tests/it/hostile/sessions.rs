@@ -12,7 +12,7 @@ use crate::rig::{
 };
 
 #[tokio::test]
-async fn a_session_is_taken_up_only_by_its_own_key() {
+pub(crate) async fn a_session_is_taken_up_only_by_its_own_key() {
     let server = TestServer::start();
     let honest = Honest::begin(&server);
     let alice = Player::join(&server, "alice").await;

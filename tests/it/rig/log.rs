@@ -20,15 +20,16 @@ impl Log {
 
     /// To be called on every thread whose lines belong here.
     pub(crate) fn on_thread(&self) -> impl Fn() + Send + Sync + 'static {
-        let log = self.clone();
-        let lines = tracing_subscriber::fmt()
-            .with_max_level(LevelFilter::TRACE)
-            .with_ansi(false)
-            .with_writer(move || log.clone())
-            .finish();
-        let dispatch = Dispatch::new(lines);
+        let dispatch = self.dispatch(LevelFilter::TRACE);
         // For as long as the thread lives.
         move || std::mem::forget(tracing::dispatcher::set_default(&dispatch))
+    }
+
+    /// Takes what is of this level, or above it.
+    pub(crate) fn dispatch(&self, level: LevelFilter) -> Dispatch {
+        let log = self.clone();
+        let lines = tracing_subscriber::fmt().with_max_level(level).with_ansi(false);
+        Dispatch::new(lines.with_writer(move || log.clone()).finish())
     }
 
     /// Everything so far.

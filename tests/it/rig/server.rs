@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use rejoin::net::certs::CertsDir;
 use rejoin::net::host::HostNet;
 use rejoin::net::seam::{Listener, Stream, Wait};
 use rejoin::net::tls;
+use rejoin::ops::event;
 use rejoin::ops::host::{HostClock, HostEntropy};
 use rejoin::ops::work::HostWorker;
 use rejoin::server::hasher::{FakeHasher, Full, HashThreads, Hasher, spare_cores};
@@ -26,7 +27,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-use super::{Log, PATIENCE, patiently};
+use super::{Announced, Log, PATIENCE, patiently};
 
 /// What a test may choose.
 #[derive(Clone)]
@@ -53,6 +54,7 @@ pub(crate) struct TestServer {
     pub(crate) addr: SocketAddr,
     pub(crate) id: ServerId,
     pub(crate) log: Log,
+    announced: Announced,
     pub(crate) report: Report,
     pub(crate) setup: Setup,
     dir: TempDir,
@@ -69,6 +71,12 @@ impl Default for Setup {
     fn default() -> Self {
         Self { disk: Arc::new(HostDisk), hashers: Hashers::Fake, send_buffer: None }
     }
+}
+
+/// A server that has not been started, with its files in `dir`.
+pub(crate) fn unstarted(dir: &Path) -> rejoin::server::Server {
+    let (config, seams) = parts(&Setup::default(), dir, Arc::new(Journals::default()));
+    config.build(seams).unwrap()
 }
 
 impl TestServer {
@@ -92,6 +100,7 @@ impl TestServer {
             id: running.report.server,
             report: running.report.clone(),
             log,
+            announced: Announced::default(),
             setup,
             dir,
             strangers,
@@ -110,8 +119,18 @@ impl TestServer {
         (self.runtime, self.running) = (Some(runtime), Some(running));
     }
 
-    /// Takes everything away in the middle of whatever it does; only what is on disk stays.
+    /// Its log may have warnings and errors of this name; others fail the test.
+    pub(crate) fn expects(&self, event: &'static str) {
+        self.announced.expects(event);
+    }
+
+    /// Takes everything away in the middle of whatever it does; only what is on disk stays. The next run says so.
     pub(crate) fn kill(&mut self) {
+        self.expects(event::RECOVERED);
+        self.take_away();
+    }
+
+    fn take_away(&mut self) {
         self.running = None;
         if let Some(runtime) = self.runtime.take() {
             // It may not be dropped where a runtime is at work.
@@ -126,7 +145,7 @@ impl TestServer {
         let runtime = self.runtime.as_ref().unwrap();
         let stopped = runtime.spawn(running.stop(Duration::from_secs(1)));
         let stopped = patiently("the server to stop", stopped).await.unwrap();
-        self.kill();
+        self.take_away();
         stopped
     }
 
@@ -164,6 +183,7 @@ impl Drop for TestServer {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
+        self.announced.check(self.log.text().lines());
     }
 }
 
@@ -177,23 +197,7 @@ fn launch(
 ) -> Result<(Runtime, Running), ServerError> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let runtime = builder.worker_threads(2).enable_all().on_thread_start(log.on_thread()).build().unwrap();
-    let config = Config {
-        state: dir.path().join("state"),
-        points: rejoin::model::decide::Points::default(),
-        names: Names::default(),
-        sizes: Sizes::default(),
-    };
-    let seams = Seams {
-        worker: Arc::new(HostWorker),
-        net: Arc::new(HostNet),
-        disk: Arc::clone(&setup.disk),
-        certs: Arc::new(CertsDir::at(&dir.path().join("certs"))),
-        clock: Arc::new(HostClock::start()),
-        entropy: Arc::new(HostEntropy),
-        provider: tls::provider(),
-        hasher: setup.hashers.make(),
-        journal: Arc::clone(journal) as Arc<dyn RunJournal>,
-    };
+    let (config, seams) = parts(setup, dir.path(), Arc::clone(journal) as Arc<dyn RunJournal>);
     let (send_buffer, strangers) = (setup.send_buffer, Arc::clone(strangers));
     let (tell, told) = std::sync::mpsc::channel();
     // On a thread of the runtime, so that its lines get into the log.
@@ -209,6 +213,28 @@ fn launch(
             Err(error)
         }
     }
+}
+
+/// What a server with its files in `dir` is made of.
+fn parts(setup: &Setup, dir: &Path, journal: Arc<dyn RunJournal>) -> (Config, Seams) {
+    let config = Config {
+        state: dir.join("state"),
+        points: rejoin::model::decide::Points::default(),
+        names: Names::default(),
+        sizes: Sizes::default(),
+    };
+    let seams = Seams {
+        worker: Arc::new(HostWorker),
+        net: Arc::new(HostNet),
+        disk: Arc::clone(&setup.disk),
+        certs: Arc::new(CertsDir::at(&dir.join("certs"))),
+        clock: Arc::new(HostClock::start()),
+        entropy: Arc::new(HostEntropy),
+        provider: tls::provider(),
+        hasher: setup.hashers.make(),
+        journal,
+    };
+    (config, seams)
 }
 
 fn listen(addr: SocketAddr, send_buffer: Option<u32>) -> TcpListener {

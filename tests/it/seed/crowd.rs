@@ -50,6 +50,8 @@ fn d15_d16_a_hundred_and_fifty_are_logged_in_and_a_list_takes_milliseconds() {
     let home = home();
     add_accounts(home.path());
     let server = Server::start(home.path());
+    // Whoever has added the accounts has not written that it ended.
+    server.expects(rejoin::ops::event::RECOVERED);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let mut clients = log_all_in(&server).await;

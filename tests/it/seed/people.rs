@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::heard::Heard;
 use super::server::{Server, program};
+use crate::rig::Announced;
 
 /// Everybody's password unless a test is about passwords.
 pub(crate) const PASSWORD: &str = "correct-horse";
@@ -174,6 +175,9 @@ impl Drop for Player {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        let announced = Announced::default();
+        announced.check_files(&self.state);
+        announced.check(std::fs::read_to_string(self.state.join("errors")).unwrap_or_default().lines());
     }
 }
 

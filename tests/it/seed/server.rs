@@ -8,9 +8,11 @@ use std::sync::mpsc::{Sender, channel};
 
 use rejoin::model::key::ServerId;
 use rejoin::net::keys::published_id;
+use rejoin::ops::event;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::heard::Heard;
+use crate::rig::Announced;
 
 /// A server, its output and its log.
 pub(crate) struct Server {
@@ -19,6 +21,7 @@ pub(crate) struct Server {
     pub(crate) heard: Heard<String>,
     pub(crate) addr: SocketAddr,
     pub(crate) dir: PathBuf,
+    announced: Announced,
 }
 
 impl Server {
@@ -39,7 +42,9 @@ impl Server {
 
     /// Another on the port and the files of this one, which was killed.
     pub(crate) fn again_with(&self, flags: &[&str]) -> Self {
-        Self::start_on(&self.dir, self.addr, flags)
+        let mut again = Self::start_on(&self.dir, self.addr, flags);
+        again.announced = self.announced.clone();
+        again
     }
 
     /// By a shell that may have so many files open.
@@ -68,7 +73,8 @@ impl Server {
         let (lines, heard) = channel();
         pass_on(child.stdout.take().unwrap(), lines.clone());
         pass_on(child.stderr.take().unwrap(), lines);
-        let mut server = Self { child, heard: Heard::new(heard), addr, dir: dir.to_owned() };
+        let mut server =
+            Self { child, heard: Heard::new(heard), addr, dir: dir.to_owned(), announced: Announced::default() };
         server.ready();
         server
     }
@@ -81,14 +87,21 @@ impl Server {
         self.addr = address.parse().unwrap();
     }
 
-    /// Kills it with SIGKILL and waits until it is gone.
+    /// Its log may have warnings and errors of this name; others fail the test.
+    pub(crate) fn expects(&self, event: &'static str) {
+        self.announced.expects(event);
+    }
+
+    /// Kills it with SIGKILL and waits until it is gone. The next run says so.
     pub(crate) fn kill(&mut self) {
+        self.expects(event::RECOVERED);
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// Kills the worker of a supervised server with SIGKILL; wait for the next with [`ready`](Self::ready).
     pub(crate) fn kill_worker(&mut self) {
+        self.expects(event::RECOVERED);
         let worker = |line: &String| line.strip_suffix(" started")?.rsplit(' ').next()?.parse().ok();
         let pid = self.heard.until("the worker's process id", worker);
         self.heard.forget();
@@ -110,7 +123,7 @@ impl Server {
     /// Starts it again, by hand, on the port it had.
     pub(crate) fn start_again(&mut self) {
         let had = self.addr;
-        *self = Self::start_on(&self.dir, had, &[]);
+        *self = self.again_with(&[]);
         assert_eq!(self.addr, had, "it is found where it was");
     }
 
@@ -139,6 +152,9 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // A worker ends with its parent.
+        let said = self.heard.finish();
+        self.announced.check(said.iter().map(String::as_str));
     }
 }
 
