@@ -6,10 +6,10 @@ use super::watch::{Outage, Retry, Watch};
 use crate::model::client::event::{Event, LinkState};
 use crate::model::id::{Name, SessionId};
 use crate::model::message::{CloseReason, ToClient, ToServer, View};
+use crate::model::outage::{Cause, OutageRecord};
 use crate::model::statement::Fared;
 use crate::model::time::{Now, ms};
 use crate::ops::event;
-use crate::ops::outage::Cause;
 
 /// The log of one client.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub(super) struct Log {
     user: Option<Name>,
     /// An outage that is over as soon as the player is told so, with its session.
     over: Option<(SessionId, Outage)>,
+    /// It, once that was told, for the server.
+    told: Option<OutageRecord>,
     /// The match at the board.
     match_id: String,
 }
@@ -25,7 +27,7 @@ pub(super) struct Log {
 impl Log {
     pub(super) fn new(now: Now, server: &str) -> Self {
         info!(event = event::CLIENT_STARTED, server, "client started");
-        Self { watch: Watch::new(now), user: None, over: None, match_id: String::new() }
+        Self { watch: Watch::new(now), user: None, over: None, told: None, match_id: String::new() }
     }
 
     /// The connection broke.
@@ -64,10 +66,15 @@ impl Log {
     }
 
     pub(super) fn dropped(&mut self, now: Now) {
-        self.over = None;
+        (self.over, self.told) = (None, None);
         let Some(cause) = self.watch.dropped(now) else { return };
         let (user, session) = (name(self.user.as_ref()), id(self.watch.session()));
         info!(event = event::LINK_LOST, user, session, cause = cause.word(), "link lost");
+    }
+
+    /// The outage that has just ended, once.
+    pub(super) const fn outage(&mut self) -> Option<OutageRecord> {
+        self.told.take()
     }
 
     /// What the player is shown.
@@ -79,6 +86,7 @@ impl Log {
             let length_ms = outage_ms.unwrap_or_else(|| ms(outage.length));
             let attempts = attempts.map_or(outage.attempts, u64::from);
             written(&name(self.user.as_ref()), session, &outage, length_ms, attempts);
+            self.told = Some(record(&outage, length_ms, attempts));
         } else if let Event::Match { match_id, you, opponent, game } = event
             && self.match_id != *match_id
         {
@@ -125,6 +133,13 @@ fn written(user: &str, session: SessionId, Outage { cause, waits_ms, .. }: &Outa
     let (cause, ended) = (cause.word(), "resumed");
     let waits_ms = waits_ms.iter().map(u64::to_string).collect::<Vec<_>>().join(" ");
     info!(event = event::OUTAGE, %session, user, cause, length_ms, attempts, waits_ms, ended, "outage");
+}
+
+/// For the server.
+fn record(Outage { cause, waits_ms, .. }: &Outage, length_ms: u64, attempts: u64) -> OutageRecord {
+    let short = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+    let waits_ms = waits_ms.iter().copied().map(short).collect();
+    OutageRecord { cause: *cause, length_ms, attempts: short(attempts), waits_ms }
 }
 
 fn name(user: Option<&Name>) -> String {

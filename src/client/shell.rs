@@ -183,6 +183,10 @@ impl Shell {
             self.note(&input);
             self.player.handle(self.seams.clock.now(), self.seams.clock.wall(), input);
             self.carry_out().await?;
+            // After all that the match needs.
+            if let Some(outage) = self.log.outage() {
+                self.send(&ToServer::Outage(outage));
+            }
         }
         Ok(())
     }

@@ -6,8 +6,9 @@
 use std::time::Duration;
 
 use crate::model::id::{Boot, SessionId};
+use crate::model::limits::OUTAGE_WAITS_MAX;
+use crate::model::outage::Cause;
 use crate::model::time::{Now, ms};
-use crate::ops::outage::Cause;
 
 /// What is known of the link.
 #[derive(Debug)]
@@ -45,9 +46,6 @@ pub(super) struct Retry {
     pub(super) waited: Duration,
 }
 
-/// Waits that are remembered of one outage.
-const WAITS_MAX: usize = 64;
-
 impl Watch {
     pub(super) const fn new(now: Now) -> Self {
         Self { down: Some(Down::new(now, Cause::Started)), resuming: false, cause: None, last: None }
@@ -77,7 +75,7 @@ impl Watch {
         let waited = now.since(down.last);
         down.last = now;
         down.attempts += 1;
-        if down.waits_ms.len() < WAITS_MAX {
+        if down.waits_ms.len() < OUTAGE_WAITS_MAX {
             down.waits_ms.push(ms(waited));
         }
         Some(Retry { attempt: down.attempts, waited })

@@ -122,6 +122,8 @@ pub const DIAL_FRESH: Duration = Duration::from_millis(250);
 /// A dial that has reached a listening socket keeps the next one back for this long: the listener may be held open
 /// for a server that is just starting.
 pub const DIAL_REACHED_WAIT: Duration = Duration::from_secs(1);
+/// Waits that are remembered of one outage.
+pub const OUTAGE_WAITS_MAX: usize = 64;
 /// After this long without a link the player is told once what is safe and where.
 pub const TELL_AFTER: Duration = Duration::from_secs(180);
 /// A settled match stays on its players' disks this long, and for as long a server that has lost state asks for all.

@@ -11,6 +11,7 @@ use super::id::{Boot, Lsn, MatchId, Name, RequestSeq, Run, SessionId, UserId};
 use super::key::{PublicKey, Signature};
 use super::limits::ENTRIES_PER_FRAME_MAX;
 use super::operator::Announcement;
+use super::outage::OutageRecord;
 use super::password::Password;
 use super::refusal::Refusal;
 use super::sign::{Signed, Verified};
@@ -45,6 +46,8 @@ pub enum ToServer {
     },
     /// Where the opponent may reach me, the likeliest first; none to be reached through the server alone.
     Candidates(Vec<SocketAddr>),
+    /// The outage that has just ended, for the server's log: at most once after each `Live` that was resumed.
+    Outage(OutageRecord),
 }
 
 /// From the server.

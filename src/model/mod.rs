@@ -20,6 +20,7 @@ pub mod key;
 pub mod limits;
 pub mod message;
 pub mod operator;
+pub mod outage;
 pub mod password;
 pub mod pulse;
 pub mod refusal;

@@ -446,7 +446,7 @@ impl World {
                 self.clients[number].down.push_back(ToClient::Pong(ping));
                 return true;
             }
-            ToServer::Hello(_) | ToServer::Pong(_) => return true,
+            ToServer::Hello(_) | ToServer::Pong(_) | ToServer::Outage(_) => return true,
         };
         self.tell_engine(input);
         true

@@ -92,6 +92,9 @@ catalogue! {
     /// A link was lost and is there again, or will not be.
     OUTAGE = "outage", Audit, [session, user, ip, cause, length_ms, at_least, attempts, waits_ms, ended],
         "outage: {user}, {length_ms} ms, {cause}; {ended}";
+    /// The same outage, as the client that had it has recorded it.
+    OUTAGE_TOLD = "outage-told", Audit, [session, user, ip, cause, length_ms, attempts, waits_ms],
+        "outage as the client of {user} tells it: {length_ms} ms, {cause}; dials {attempts}, waits {waits_ms} ms";
     /// A match began.
     MATCH_STARTED = "match-started", Audit, [match_id, x, o, x_ip, o_ip, game],
         "match started: {x} (X, {x_ip}) and {o} (O, {o_ip}), {game}, {match_id}";

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::model::event::LinkEnd;
 use crate::model::id::SessionId;
+pub use crate::model::outage::Cause;
 use crate::model::time::Now;
 
 /// Who has lost its link, and who has one.
@@ -35,53 +36,8 @@ pub struct Outage {
     pub at_least: bool,
 }
 
-/// Why there was no link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// The connection broke, or its end was closed.
-    Reset,
-    /// Nothing was heard for too long.
-    Silence,
-    /// The server has let go of it.
-    Refused,
-    /// The server was another run before.
-    Restart,
-    /// The session came over a new connection before the old one was found dead.
-    Replaced,
-    /// The program of the player was started.
-    Started,
-    /// It is not known any more.
-    Unknown,
-}
-
 /// Sessions without a link that are remembered.
 const LOST_MAX: usize = 65_536;
-
-impl Cause {
-    /// The word in the log.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Reset => "reset",
-            Self::Silence => "silence",
-            Self::Refused => "refused",
-            Self::Restart => "restart",
-            Self::Replaced => "replaced",
-            Self::Started => "started",
-            Self::Unknown => "unknown",
-        }
-    }
-}
-
-impl From<LinkEnd> for Cause {
-    fn from(end: LinkEnd) -> Self {
-        match end {
-            LinkEnd::Closed | LinkEnd::Reset => Self::Reset,
-            LinkEnd::Silence => Self::Silence,
-            LinkEnd::Ours => Self::Refused,
-        }
-    }
-}
 
 impl Outages {
     /// A session began, with a link.

@@ -11,11 +11,11 @@ use tokio_rustls::TlsStream;
 use tracing::{debug, info};
 
 use super::checks::Checks;
-use super::log::end_word;
+use super::log::{end_word, outage_told};
 use super::{House, doors::Guest};
 use crate::model::engine::Input;
 use crate::model::event::LinkEnd;
-use crate::model::id::ConnId;
+use crate::model::id::{ConnId, Name, SessionId};
 use crate::model::key::PublicKey;
 use crate::model::limits::{
     FIRST_FRAME_MAX, FRAME_BYTES_MAX, FRAME_BYTES_STRANGER_MAX, SEND_QUEUE_MAX, SILENCE_IDLE_MAX,
@@ -70,6 +70,8 @@ struct Conn {
     metrics: Arc<Metrics>,
     /// Since it asked for its session.
     asked: Option<Stopwatch>,
+    /// Who has taken a session up again here and has not told of the outage.
+    back: Option<(SessionId, Name)>,
 }
 
 /// Frames from the client.
@@ -153,6 +155,7 @@ pub(crate) async fn serve(house: Arc<House>, stream: Stream, peer: SocketAddr, g
         writer,
         metrics,
         asked: None,
+        back: None,
     };
     let _counted = Counted::enter(&conn.metrics);
     info!(event = event::CONNECTED, conn = id.0, ip = %ip, port, "connected");
@@ -311,6 +314,12 @@ impl Conn {
             },
             ToServer::Candidates(candidates) => Input::Candidates { conn, candidates },
             ToServer::Stored { match_id, ruling } => Input::Stored { conn, match_id, ruling },
+            ToServer::Outage(record) => {
+                if let Some((session, user)) = self.back.take() {
+                    outage_told(&user, self.ip, session, &record);
+                }
+                return Ok(());
+            }
         };
         self.house.tell_in_turn(input, turn).await;
         Ok(())
@@ -354,10 +363,11 @@ impl Conn {
     fn append(&mut self, bytes: &mut Vec<u8>, mut message: ToClient) {
         message.seal(&self.house.key, &self.house.server);
         self.checks.sent(&message);
-        if matches!(message, ToClient::Live(_)) {
+        if let ToClient::Live(view) = &message {
             self.guest.logged_in();
             if let Some(asked) = self.asked.take() {
                 self.metrics.resumes.observe(asked.elapsed().as_secs_f64());
+                self.back = Some((view.session, view.name.clone()));
             }
             self.live = true;
             self.reader.decoder.set_limit(FRAME_BYTES_MAX);

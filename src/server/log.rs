@@ -6,6 +6,8 @@ use crate::model::decide;
 use crate::model::event::{Event, LinkEnd};
 use crate::model::games::Seat;
 use crate::model::id::{Name, SessionId};
+use crate::model::limits::OUTAGE_WAITS_MAX;
+use crate::model::outage::OutageRecord;
 use crate::model::time::{Now, ms};
 use crate::ops::event;
 use crate::ops::metrics::Metrics;
@@ -63,6 +65,14 @@ pub(super) const fn end_word(end: LinkEnd) -> &'static str {
 fn outage(user: &Name, ip: std::net::IpAddr, session: SessionId, Outage { cause, length, at_least }: Outage) {
     let (cause, length_ms, ended) = (cause.word(), ms(length), "resumed");
     info!(event = event::OUTAGE, %session, %user, %ip, cause, length_ms, at_least, ended, "outage");
+}
+
+/// What a client says of its outage.
+pub(super) fn outage_told(user: &Name, ip: std::net::IpAddr, session: SessionId, record: &OutageRecord) {
+    let OutageRecord { cause, length_ms, attempts, waits_ms } = record;
+    let waits = waits_ms.iter().take(OUTAGE_WAITS_MAX).map(u32::to_string).collect::<Vec<_>>();
+    let (cause, waits_ms) = (cause.word(), waits.join(" "));
+    info!(event = event::OUTAGE_TOLD, %session, %user, %ip, cause, length_ms, attempts, waits_ms, "outage told");
 }
 
 fn line(what: &Event) {

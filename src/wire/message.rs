@@ -12,7 +12,7 @@ pub trait Wire: Serialize + DeserializeOwned {
 }
 
 impl Wire for ToServer {
-    const KINDS: u8 = 8;
+    const KINDS: u8 = 9;
 }
 
 impl Wire for ToClient {

@@ -160,7 +160,7 @@ impl World<'_> {
         let input = match message {
             ToServer::Hello(_) => return self.malformed(conn),
             ToServer::Ping(number) => return self.answer(conn, ToClient::Pong(number)),
-            ToServer::Pong(_) => return,
+            ToServer::Pong(_) | ToServer::Outage(_) => return,
             ToServer::Resume(request) => {
                 guest.resume = Some(request.clone());
                 Input::Resume { conn, request }

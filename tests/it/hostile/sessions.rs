@@ -2,7 +2,9 @@
 
 use rejoin::model::id::{Boot, Lsn, Name, SessionId};
 use rejoin::model::key::Signature;
+use rejoin::model::limits::OUTAGE_WAITS_MAX;
 use rejoin::model::message::{Answer, CloseReason, Command, ResumeRequest, ToClient, ToServer};
+use rejoin::model::outage::{Cause, OutageRecord};
 use rejoin::model::password::Password;
 use rejoin::model::refusal::Refusal;
 
@@ -34,6 +36,32 @@ pub(crate) async fn a_session_is_taken_up_only_by_its_own_key() {
     assert_eq!(mallory.line.resume(session, &alice.device).await, Err(Refusal::AlreadyLoggedIn));
     let view = mallory.line.request(Command::List).await;
     assert!(view.is_ok(), "who is logged in stays so");
+    honest.finish();
+}
+
+#[tokio::test]
+async fn of_its_outage_a_client_is_heard_once_and_a_stranger_never() {
+    let server = TestServer::start();
+    let honest = Honest::begin(&server);
+    let told = |attempts| {
+        let waits_ms = vec![7; 3 * OUTAGE_WAITS_MAX];
+        ToServer::Outage(OutageRecord { cause: Cause::Reset, length_ms: u64::MAX, attempts, waits_ms })
+    };
+    let mut stranger = RawClient::connect(&server).await;
+    stranger.send(&told(1001)).await;
+    stranger.ping(1).await;
+    let mut alice = Player::join(&server, "alice").await;
+    alice.line.send(&told(1002)).await;
+    alice.line.ping(1).await;
+    let mut again = RawClient::connect(&server).await;
+    again.resume(alice.view.session, &alice.device).await.unwrap();
+    again.send(&told(1003)).await;
+    again.send(&told(1004)).await;
+    assert!(again.request(Command::List).await.is_ok());
+    let line = server.log.line(&["outage-told", "alice", "1003"]).await;
+    assert_eq!(line.matches(" 7").count(), OUTAGE_WAITS_MAX - 1, "the first of many: {line}");
+    assert_eq!(server.log.count(&["outage-told", "alice"]), 1);
+    assert_eq!(server.log.count(&["outage-told", "attempts=100"]), 1, "{}", server.log.text());
     honest.finish();
 }
 

@@ -11,6 +11,7 @@ use rejoin::model::message::{
     Proofs, ResumeRequest, ToClient, ToPeer, ToServer, UserRow, UserState, View, Welcome,
 };
 use rejoin::model::operator::Announcement;
+use rejoin::model::outage::{Cause, OutageRecord};
 use rejoin::model::password::Password;
 use rejoin::model::refusal::Refusal;
 use rejoin::model::sign::{Signed, Verified};
@@ -203,6 +204,10 @@ fn commands() -> Vec<(&'static str, Command)> {
     ]
 }
 
+fn outage() -> OutageRecord {
+    OutageRecord { cause: Cause::Restart, length_ms: 1_234, attempts: 3, waits_ms: vec![0, 31, 480] }
+}
+
 /// To the server.
 pub(super) fn to_server() -> Vec<(String, ToServer)> {
     let signature = Signature([7; 64]);
@@ -214,6 +219,7 @@ pub(super) fn to_server() -> Vec<(String, ToServer)> {
         ("pong".to_owned(), ToServer::Pong(u32::MAX)),
         ("candidates".to_owned(), ToServer::Candidates(candidates())),
         ("candidates-none".to_owned(), ToServer::Candidates(Vec::new())),
+        ("outage".to_owned(), ToServer::Outage(outage())),
     ];
     all.extend(keepers().into_iter().map(|(name, message)| (name, ToServer::Keeper(message))));
     for (name, command) in commands() {
@@ -236,6 +242,7 @@ pub(super) const fn kind_to_server(message: &ToServer) -> &'static str {
         ToServer::Keeper(message) => kind_of_keeper(message),
         ToServer::Candidates(_) => "candidates",
         ToServer::Stored { .. } => "stored-",
+        ToServer::Outage(_) => "outage",
     }
 }
 
