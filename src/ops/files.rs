@@ -92,7 +92,7 @@ const ROUTINE_MAX: usize = 8_192;
 /// Audit events that may wait: more than a full disk lets happen in hours.
 const AUDIT_MAX: usize = 100_000;
 /// Events that are remembered for whoever begins to look on.
-const RECENT_MAX: usize = 512;
+const RECENT_MAX: usize = 2048;
 /// What is read for them of an earlier run.
 const REMEMBERED_BYTES: u64 = 128 * 1024;
 /// Events that somebody who looks on may be behind.

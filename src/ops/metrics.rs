@@ -179,6 +179,13 @@ impl Metrics {
         (count > 0.0).then(|| micros / count / 1000.0)
     }
 
+    /// How often frames were written, and the milliseconds that took, since the start.
+    #[must_use]
+    pub fn syncs_so_far(&self) -> (u64, f64) {
+        let [count, micros] = self.synced.each_ref().map(|sum| sum.load(Ordering::Relaxed));
+        (count, micros as f64 / 1000.0)
+    }
+
     /// Notes an outage.
     pub fn outage(&self, cause: &'static str, length: Duration) {
         self.outages.get_or_create(&[("cause", cause)]).observe(length.as_secs_f64());

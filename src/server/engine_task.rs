@@ -84,11 +84,7 @@ impl EngineTask {
                 hashed = self.hashed.recv() => if let Some((job, done)) = hashed {
                     self.handle(Input::Hashed { job, done });
                 },
-                Some(Ask { rows_max, tell }) = self.looks.recv() => {
-                    let waited = self.waited;
-                    // Whoever has asked may be gone.
-                    let _ = tell.send(Looked { census: self.engine.census(rows_max), waited, facts: appended });
-                }
+                Some(ask) = self.looks.recv() => self.look(ask),
                 count = self.inputs.recv_many(&mut some, INPUTS_AT_ONCE), if ready => {
                     if count == 0 {
                         return Err(ServerError::Engine);
@@ -115,6 +111,17 @@ impl EngineTask {
     fn end_turns(&mut self) {
         let flushed = self.engine.lsns().1;
         while self.turns.pop_front_if(|(after, _)| *after <= flushed).is_some() {}
+    }
+
+    fn look(&self, ask: Ask) {
+        // Whoever has asked may be gone.
+        match ask {
+            Ask::Census { rows_max, tell } => {
+                let (waited, facts) = (self.waited, self.engine.lsns().0);
+                drop(tell.send(Looked { census: self.engine.census(rows_max), waited, facts }));
+            }
+            Ask::Depth { match_id, tell } => drop(tell.send(self.engine.depth(match_id))),
+        }
     }
 
     fn hear_journal(&mut self) -> Result<(), ServerError> {

@@ -44,6 +44,18 @@ fn get(addr: SocketAddr, path: &str) -> (String, String) {
     ask(addr, &format!("GET {path} HTTP/1.1\r\nHost: {addr}"))
 }
 
+/// The files of the page that one of them names.
+fn named(text: &str) -> Vec<String> {
+    let quoted = text.split('"').skip(1).step_by(2);
+    let own = |word: &&str| word.starts_with('/') || word.starts_with("./");
+    let file = |word: &str| {
+        let name = word.trim_start_matches('.');
+        let is_file = [".js", ".css", ".svg", "LICENSE"].iter().any(|end| name.ends_with(end));
+        is_file.then(|| name.to_owned())
+    };
+    quoted.filter(own).filter_map(file).collect()
+}
+
 /// The number of a sample.
 fn sample(text: &str, name: &str) -> f64 {
     let line = text.lines().find(|line| line.split(' ').next() == Some(name));
@@ -51,7 +63,7 @@ fn sample(text: &str, name: &str) -> f64 {
 }
 
 #[test]
-fn what_is_counted_is_what_has_happened_and_every_name_of_an_alert_is_exported() {
+pub(crate) fn what_is_counted_is_what_has_happened_and_every_name_of_an_alert_is_exported() {
     let home = home();
     let (mut server, addr) = watched(home.path());
     let mut carol = Player::join(&server, "carol");
@@ -78,6 +90,9 @@ fn what_is_counted_is_what_has_happened_and_every_name_of_an_alert_is_exported()
     assert!(sample(&text, "rejoin_engine_lag_seconds") < 2.0);
     bob.start_again();
     bob.live();
+    let mut stream = Stream::open(addr);
+    let of_bob = |event: &Value| event["user"] == "bob" && event["attempts"].as_u64() >= Some(1);
+    stream.until("outage-told", |event| of_bob(event) && event["cause"] == "started" && event["waits_ms"].is_string());
     let (_, text) = get(addr, "/metrics");
     assert_eq!(sample(&text, "rejoin_outage_seconds_count{cause=\"reset\"}"), 1.0);
     assert_eq!(sample(&text, "rejoin_resume_seconds_count"), 1.0);
@@ -181,15 +196,29 @@ async fn a_server_that_recovers_lives_and_is_not_ready() {
 fn the_page_asks_for_nothing_from_elsewhere_and_holds_nothing_inline() {
     let home = home();
     let (mut server, addr) = watched(home.path());
-    for path in ["/", "/monitor.js", "/style.css"] {
+    let (_, html) = get(addr, "/");
+    let mut paths: BTreeSet<String> = ["/".to_owned()].into();
+    let mut unread = vec![html];
+    // Everything that the page names, and what that names.
+    while let Some(text) = unread.pop() {
+        for path in named(&text) {
+            if paths.insert(path.clone()) {
+                unread.push(get(addr, &path).1);
+            }
+        }
+    }
+    assert!(paths.len() > 12 && paths.contains("/timeline.js") && paths.contains("/uplot/LICENSE"), "{paths:?}");
+    for path in &paths {
         let (head, body) = get(addr, path);
         let head = head.to_lowercase();
+        assert!(head.starts_with("http/1.1 200 "), "{path}: {head}");
         assert!(
             head.contains("content-security-policy: default-src 'none'; script-src 'self'; style-src 'self';"),
             "{head}"
         );
         assert!(head.contains("x-content-type-options: nosniff"), "{head}");
-        let foreign = body.replace("http://www.w3.org/2000/svg", "");
+        // The name of a namespace, and where uPlot comes from, in its first line.
+        let foreign = body.replace("http://www.w3.org/2000/svg", "").replace("https://github.com/leeoniya/uPlot", "");
         for word in ["http:", "https:", "//cdn", "innerHTML", "style=", "onclick", "<style"] {
             assert!(!foreign.contains(word), "{path} has {word}");
         }
@@ -227,6 +256,38 @@ fn the_stream_tells_what_was_and_what_comes_also_after_a_restart() {
     assert_eq!(users.len(), 2, "{users:?}");
     bob.leave();
     alice.leave();
+    server.stop();
+}
+
+#[test]
+fn one_match_is_shown_with_its_boards_and_with_who_is_known_to_hold_what() {
+    let home = home();
+    let (mut server, addr) = watched(home.path());
+    let mut pair = Pair::join(&server);
+    pair.play(&X_WINS[..3]);
+    let now: Value = serde_json::from_str(&get(addr, "/api/now").1).unwrap();
+    let id = now["matches"][0]["match"].as_str().unwrap().to_owned();
+    let look = || -> Value { serde_json::from_str(&get(addr, &format!("/api/match/{id}")).1).unwrap() };
+    // A move may be with the opponent before it is with the server.
+    let of = (0..1_000).map(|_look| look()).find(|of| of["kept"] == 3).expect("the server has them soon");
+    assert_eq!(of["names"], serde_json::json!([pair.seats[0].name, pair.seats[1].name]));
+    assert_eq!((&of["game"], &of["turn"]), (&"tictactoe".into(), &"O".into()));
+    assert_eq!((&of["known"][0], &of["here"]), (&3.into(), &serde_json::json!([true, true])));
+    // O has signed the second move; its receipt for the third may have gone to X alone.
+    assert!(of["known"][1] == 2 || of["known"][1] == 3, "{of}");
+    assert_eq!(of["start"], serde_json::json!(["...", "...", "..."]));
+    assert_eq!(of["plays"][2]["board"], serde_json::json!(["XX.", "O..", "..."]));
+    assert_eq!((&of["plays"][1]["seat"], &of["plays"][1]["cell"]), (&"O".into(), &serde_json::json!([2, 1])));
+    pair.seats[1].kill();
+    pair.seats[0].opponent("away");
+    assert_eq!(look()["here"], serde_json::json!([true, false]));
+    for (path, code) in [("/api/match/12", "400"), ("/api/match/00000000000000000000000000000000", "404")] {
+        let (head, _) = get(addr, path);
+        assert!(head.starts_with(&format!("HTTP/1.1 {code} ")), "{path}: {head}");
+    }
+    pair.seats[1].start_again();
+    pair.seats[1].live();
+    pair.leave();
     server.stop();
 }
 

@@ -7,12 +7,12 @@
 use rejoin::ops::event;
 
 use crate::rig::was_seen;
-use crate::{certificate, control, events, hostile, lost};
+use crate::{certificate, control, events, hostile, lost, ops};
 
 /// An event, and a test that brings it about.
 type Witness = (&'static str, fn());
 
-const WITNESSES: [Witness; 40] = [
+const WITNESSES: [Witness; 41] = [
     (event::SERVER_STARTED, the_story),
     (event::SERVER_STOPPING, the_story),
     (event::RECOVERED, the_story),
@@ -36,6 +36,7 @@ const WITNESSES: [Witness; 40] = [
     (event::LOGGED_OUT, the_story),
     (event::LINK_LOST, the_story),
     (event::OUTAGE, the_story),
+    (event::OUTAGE_TOLD, ops::what_is_counted_is_what_has_happened_and_every_name_of_an_alert_is_exported),
     (event::MATCH_STARTED, the_story),
     (event::MATCH_SUSPENDED, the_story),
     (event::MATCH_RESUMED, the_story),

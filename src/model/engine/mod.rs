@@ -14,6 +14,7 @@
 //! After each `handle` or `handle_timeout` call `poll_effect` until it returns `None`, then wait until `poll_timeout`.
 
 mod census;
+mod depth;
 mod keeper;
 mod login;
 mod operator;
@@ -27,6 +28,7 @@ mod tests;
 mod view;
 
 pub use census::{Census, MatchRow, SessionRow};
+pub use depth::{Depth, Play};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};

@@ -16,13 +16,12 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::MissedTickBehavior;
 
-use super::{Looked, Ops, page};
-use crate::model::engine::{MatchRow, SessionRow};
+use super::{Ops, page, seen};
 
 type Body = BoxBody<Bytes, Infallible>;
 
@@ -32,12 +31,11 @@ const CONNECTIONS_MAX: usize = 64;
 const HEAD_MAX: Duration = Duration::from_secs(5);
 /// After the listener says no, how long until it is asked again.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
-/// Rows of each table on the page.
-const ROWS_MAX: usize = 500;
-/// How often a stream in which nothing happens shows that it is alive.
-const ALIVE_EVERY: Duration = Duration::from_secs(5);
+/// How often a stream says how things are; it shows that it is alive too.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Events on their way to a browser.
 const STREAM_MAX: usize = 64;
+const JSON: &str = "application/json";
 /// Nothing from elsewhere, nothing inline, nowhere framed.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -92,12 +90,23 @@ async fn answer(request: &Request<Incoming>, ops: Arc<Ops>) -> Response<Body> {
         "/healthz" => text(StatusCode::OK, "ok\n"),
         "/readyz" if ops.is_ready() => text(StatusCode::OK, "ready\n"),
         "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
-        "/api/now" => whole(StatusCode::OK, "application/json", now(&ops).await.to_string()),
-        "/api/events" => events(&ops),
-        path => match page::file(path) {
-            Some((kind, content)) => whole(StatusCode::OK, kind, content.to_owned()),
-            None => text(StatusCode::NOT_FOUND, "there is no such page\n"),
+        "/api/now" => whole(StatusCode::OK, JSON, seen::now(&ops).await.to_string()),
+        "/api/events" => events(ops),
+        path => match (path.strip_prefix("/api/match/"), page::file(path)) {
+            (Some(id), _) => one_match(&ops, id).await,
+            (None, Some((kind, content))) => whole(StatusCode::OK, kind, content.to_owned()),
+            (None, None) => text(StatusCode::NOT_FOUND, "there is no such page\n"),
         },
+    }
+}
+
+async fn one_match(ops: &Ops, id: &str) -> Response<Body> {
+    let Ok(match_id) = id.parse() else {
+        return text(StatusCode::BAD_REQUEST, "a match id has 32 hexadecimal digits\n");
+    };
+    match ops.depth(match_id).await {
+        Some(depth) => whole(StatusCode::OK, JSON, seen::depth(&depth).to_string()),
+        None => text(StatusCode::NOT_FOUND, "no open match has this id\n"),
     }
 }
 
@@ -112,38 +121,9 @@ fn is_at_home(host: Option<&HeaderValue>) -> bool {
     name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
 }
 
-async fn now(ops: &Ops) -> Value {
-    let boot = ops.attached.get().map(|attached| attached.boot);
-    let Some(Looked { census, facts, .. }) = ops.look(ROWS_MAX).await else {
-        return json!({ "ready": ops.is_ready(), "boot": boot });
-    };
-    let session = |row: &SessionRow| {
-        let seated = row.seated.map(|id| id.to_string());
-        json!({ "session": row.session.to_string(), "user": row.user.as_str(), "live": row.live, "match": seated })
-    };
-    let of = |row: &MatchRow| {
-        let [x, o] = row.names.each_ref().map(|name| name.as_str());
-        let id = row.match_id.to_string();
-        json!({ "match": id, "x": x, "o": o, "game": row.game, "ply": row.plies, "state": row.state })
-    };
-    json!({
-        "ready": ops.is_ready(),
-        "boot": boot,
-        "facts": facts.0,
-        "live": census.live,
-        "away": census.away,
-        "active": census.active,
-        "suspended": census.suspended,
-        "decided": census.decided,
-        "connections": ops.metrics.connections.get(),
-        "mean_sync_ms": ops.metrics.mean_sync_ms(),
-        "sessions": census.sessions.iter().map(session).collect::<Vec<_>>(),
-        "matches": census.matches.iter().map(of).collect::<Vec<_>>(),
-    })
-}
-
-/// The last events and all that come, as a stream that the browser takes up again by itself.
-fn events(ops: &Ops) -> Response<Body> {
+/// The last events and all that come, and how things are every second, as a stream that the browser takes up again by
+/// itself.
+fn events(ops: Arc<Ops>) -> Response<Body> {
     let Some(log) = &ops.log else { return text(StatusCode::NOT_FOUND, "this server writes no log\n") };
     let (recent, mut news) = log.watch();
     let (mut sender, body) = Channel::<Bytes, Infallible>::new(STREAM_MAX);
@@ -157,12 +137,17 @@ fn events(ops: &Ops) -> Response<Body> {
                 return;
             }
         }
+        let mut looks = tokio::time::interval(LOOK_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let bytes = match tokio::time::timeout(ALIVE_EVERY, news.recv()).await {
-                Ok(Ok((number, json))) => frame(number, &json),
-                // The browser asks again, and gets the last ones anew.
-                Ok(Err(RecvError::Lagged(_) | RecvError::Closed)) => return,
-                Err(_) => Bytes::from_static(b": alive\n\n"),
+            let bytes = tokio::select! {
+                biased;
+                _ = looks.tick() => Bytes::from(format!("event: now\ndata: {}\n\n", seen::now(&ops).await)),
+                new = news.recv() => match new {
+                    Ok((number, json)) => frame(number, &json),
+                    // The browser asks again, and gets the last ones anew.
+                    Err(RecvError::Lagged(_) | RecvError::Closed) => return,
+                },
             };
             if sender.send_data(bytes).await.is_err() {
                 return;

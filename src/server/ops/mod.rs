@@ -5,6 +5,7 @@
 
 pub mod http;
 mod page;
+mod seen;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -16,8 +17,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use super::House;
-use crate::model::engine::Census;
-use crate::model::id::Lsn;
+use crate::model::engine::{Census, Depth};
+use crate::model::id::{Lsn, MatchId};
 use crate::net::tls;
 use crate::ops::files::EventLog;
 use crate::ops::host::Stopwatch;
@@ -44,9 +45,11 @@ pub(super) struct Attached {
 }
 
 /// A look at the engine.
-pub(super) struct Ask {
-    pub(super) rows_max: usize,
-    pub(super) tell: oneshot::Sender<Looked>,
+pub(super) enum Ask {
+    /// At everything.
+    Census { rows_max: usize, tell: oneshot::Sender<Looked> },
+    /// At one match.
+    Depth { match_id: MatchId, tell: oneshot::Sender<Option<Depth>> },
 }
 
 /// What the look has shown.
@@ -84,16 +87,31 @@ impl Ops {
 
     /// Asks the engine; nothing if it has not begun, has ended, or takes too long.
     pub(super) async fn look(&self, rows_max: usize) -> Option<Looked> {
-        let attached = self.attached.get()?;
-        let (tell, told) = oneshot::channel();
         let watch = Stopwatch::start();
-        let looked = timeout(ANSWER_MAX, async {
-            attached.ask.send(Ask { rows_max, tell }).await.ok()?;
-            told.await.ok()
-        });
-        let looked = looked.await.ok().flatten();
+        let looked = self.ask(|tell| Ask::Census { rows_max, tell }).await;
         self.metrics.engine_lag.set(watch.elapsed().as_secs_f64());
         looked
+    }
+
+    /// One match; nothing if it is not known, or the engine does not answer.
+    pub(super) async fn depth(&self, match_id: MatchId) -> Option<Depth> {
+        self.ask(|tell| Ask::Depth { match_id, tell }).await.flatten()
+    }
+
+    async fn ask<T>(&self, about: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Option<T> {
+        let attached = self.attached.get()?;
+        let (tell, told) = oneshot::channel();
+        let answered = timeout(ANSWER_MAX, async {
+            attached.ask.send(about(tell)).await.ok()?;
+            told.await.ok()
+        });
+        answered.await.ok().flatten()
+    }
+
+    /// TLS handshakes being worked on.
+    pub(super) fn handshakes(&self) -> i64 {
+        let house = self.attached.get().and_then(|attached| attached.house.upgrade());
+        house.map_or(0, |house| count(tls::TURNS.saturating_sub(house.turns.available_permits())))
     }
 
     /// Everything that is counted, as Prometheus reads it.
@@ -107,9 +125,7 @@ impl Ops {
         metrics.events_left_out.set(self.log.as_ref().map_or(0, |log| whole(log.left_out())));
         if let Some(attached) = self.attached.get() {
             metrics.boot.set(whole(attached.boot));
-            if let Some(house) = attached.house.upgrade() {
-                metrics.handshakes.set(count(tls::TURNS.saturating_sub(house.turns.available_permits())));
-            }
+            metrics.handshakes.set(self.handshakes());
             let state = attached.state.clone();
             if let Ok((bytes, age)) = tokio::task::spawn_blocking(move || files(&state)).await {
                 metrics.journal_bytes.set(whole(bytes));
