@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a failed test should panic")]
 
 mod admin;
+#[cfg(unix)]
+mod browser;
 mod certificate;
 #[cfg(target_os = "linux")]
 mod chaos;
