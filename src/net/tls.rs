@@ -17,7 +17,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::{Acceptor, NoServerSessionStorage, ResolvesServerCert};
 use rustls::version::TLS13;
 use rustls::{
-    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, NamedGroup, PeerIncompatible,
+    AlertDescription, CertificateError, CipherSuite, ClientConfig, DigitallySignedStruct, NamedGroup, PeerIncompatible,
     RootCertStore, ServerConfig, SignatureScheme,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -104,10 +104,13 @@ pub enum TlsError {
     Io(#[source] io::Error),
 }
 
-/// The product's cryptography: aws-lc, the post-quantum hybrid X25519MLKEM768 first.
+/// The product's cryptography: aws-lc, the post-quantum hybrid X25519MLKEM768 first, and of the ciphers the one whose
+/// hash is SHA-256: a handshake hashes a hundred times, and processors do that one themselves, but not SHA-384.
 #[must_use]
 pub fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
+    Arc::new(provider)
 }
 
 /// Draws a first random number. In a new process that takes aws-lc about 30 ms: call it on a side thread at start.
@@ -342,6 +345,14 @@ mod tests {
     fn the_post_quantum_hybrid_is_offered_first() {
         let groups: Vec<_> = provider().kx_groups.iter().map(|group| group.name()).collect();
         assert_eq!(groups[0], NamedGroup::X25519MLKEM768, "{groups:?}");
+    }
+
+    #[test]
+    fn the_cipher_hashed_in_hardware_is_offered_first_and_the_stronger_ones_too() {
+        let suites: Vec<_> = provider().cipher_suites.iter().map(|suite| suite.suite()).collect();
+        assert_eq!(suites[0], CipherSuite::TLS13_AES_128_GCM_SHA256, "{suites:?}");
+        assert!(suites.contains(&CipherSuite::TLS13_AES_256_GCM_SHA384), "{suites:?}");
+        assert!(suites.contains(&CipherSuite::TLS13_CHACHA20_POLY1305_SHA256), "{suites:?}");
     }
 
     #[test]
