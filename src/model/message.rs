@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::evidence::Keeper;
 use super::games::GameSpec;
 use super::id::{Boot, Lsn, MatchId, Name, RequestSeq, Run, SessionId, UserId};
-use super::key::{PublicKey, Signature};
+use super::key::{PublicKey, SecretKey, ServerId, Signature};
 use super::limits::ENTRIES_PER_FRAME_MAX;
 use super::operator::Announcement;
 use super::outage::OutageRecord;
@@ -495,17 +495,22 @@ impl Entries {
 
 impl ToClient {
     /// Signs every statement of the server in it. Those passed on from players are signed already.
-    pub fn seal(&mut self, key: &super::key::SecretKey, server: &super::key::ServerId) {
+    pub fn seal(&mut self, key: &SecretKey, server: &ServerId) {
+        self.seal_by(server, |bytes| key.sign(bytes));
+    }
+
+    /// The same with the server's signatures from elsewhere, over the bytes that are given.
+    pub fn seal_by(&mut self, server: &ServerId, sign: impl Fn(&[u8]) -> Signature) {
         match self {
-            Self::Live(view) => view.matches.iter_mut().for_each(|of| of.grant.seal(key, server)),
-            Self::Matched(of) => of.grant.seal(key, server),
+            Self::Live(view) => view.matches.iter_mut().for_each(|of| of.grant.seal(server, &sign)),
+            Self::Matched(of) => of.grant.seal(server, sign),
             Self::Keeper(
                 KeeperMessage::Entries(Entries { grants, .. }) | KeeperMessage::Evidence(Proofs { grants, .. }),
             ) => {
-                grants.iter_mut().for_each(|grant| grant.seal(key, server));
+                grants.iter_mut().for_each(|grant| grant.seal(server, &sign));
             }
-            Self::Keeper(KeeperMessage::Held { keeper: Keeper::Server, held }) => held.seal(key, server),
-            Self::Keeper(KeeperMessage::Verdict(verdict)) => verdict.seal(key, server),
+            Self::Keeper(KeeperMessage::Held { keeper: Keeper::Server, held }) => held.seal(server, sign),
+            Self::Keeper(KeeperMessage::Verdict(verdict)) => verdict.seal(server, sign),
             Self::Keeper(
                 KeeperMessage::Have(_)
                 | KeeperMessage::Held { keeper: Keeper::Player(_), .. }

@@ -131,12 +131,13 @@ pub(crate) async fn serve(house: Arc<House>, stream: Stream, peer: SocketAddr, g
     };
     let mut nonce = [0; 16];
     house.entropy.fill(&mut nonce);
-    let proof = Signed::by(&house.key, &house.server, Proof { exporter }).signature;
-    let welcome = Welcome { version: wire::VERSION_MAX, key: house.key.public(), proof, nonce };
+    let proof = Signed::by(house.seals.key(), &house.server, Proof { exporter }).signature;
+    let key = house.seals.public();
+    let welcome = Welcome { version: wire::VERSION_MAX, key, proof, nonce };
     let silence = Silence::new(house.clock.now());
     let turns = Arc::new(Semaphore::new(TURNS_MAX));
     let (id, ip, port) = (house.next_conn(), peer.ip(), peer.port());
-    let checks = Checks::new(id, house.key.public());
+    let checks = Checks::new(id, key);
     let metrics = Arc::clone(&house.ops.metrics);
     let mut conn = Conn {
         house,
@@ -361,7 +362,8 @@ impl Conn {
 
     /// Signs what is the server's to sign, and learns from it what this connection may send.
     fn append(&mut self, bytes: &mut Vec<u8>, mut message: ToClient) {
-        message.seal(&self.house.key, &self.house.server);
+        let House { seals, server, .. } = &*self.house;
+        message.seal_by(server, |bytes| seals.sign(bytes));
         self.checks.sent(&message);
         if let ToClient::Live(view) = &message {
             self.guest.logged_in();

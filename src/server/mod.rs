@@ -25,6 +25,7 @@ mod office;
 mod opening;
 pub mod ops;
 pub mod respawn;
+mod seals;
 mod snapshots;
 #[cfg(unix)]
 pub mod supervise;
@@ -53,12 +54,13 @@ use self::office::Told;
 pub use self::office::{Gone, Office};
 use self::opening::Opening;
 use self::ops::{Attached, Ops};
+use self::seals::Seals;
 use self::snapshots::Snapshots;
 use crate::model::decide::Points;
 use crate::model::engine::{Engine, Input, Settings};
 use crate::model::event::LinkEnd;
 use crate::model::id::{Boot, ConnId, Lsn};
-use crate::model::key::{SecretKey, ServerId};
+use crate::model::key::ServerId;
 use crate::model::operator::AskId;
 use crate::model::state::State;
 use crate::model::time::{Clock, Entropy, WallMs};
@@ -220,7 +222,7 @@ pub struct Running {
 /// What all connections share.
 pub(crate) struct House {
     pub(crate) server: ServerId,
-    pub(crate) key: SecretKey,
+    pub(crate) seals: Seals,
     pub(crate) tls: Arc<ServerConfig>,
     pub(crate) turns: Semaphore,
     pub(crate) clock: Arc<dyn Clock>,
@@ -385,7 +387,7 @@ impl Server {
         let (open, conns) = mpsc::channel(1);
         let house = Arc::new(House {
             server: report.server,
-            key: keys.key().clone(),
+            seals: Seals::new(keys.key().clone()),
             tls,
             turns: Semaphore::new(tls::TURNS),
             clock: Arc::clone(&seams.clock),
