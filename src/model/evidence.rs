@@ -180,19 +180,23 @@ impl Evidence {
             && (a != b || is_on(Mutant::DuplicateConvicts))
     }
 
-    /// Stores a keeper's receipt if it fits my chain and says more than the last; whether it did.
+    /// Stores a keeper's receipt if it is one that I lack; whether it is.
     pub fn receipt(&mut self, keeper: Keeper, held: Verified<Held>) -> bool {
-        let said = held.body();
+        let lacked = self.lacks(keeper, held.body());
+        if lacked {
+            self.receipts[keeper.index()] = Some(held);
+        }
+        lacked
+    }
+
+    /// Whether a keeper's receipt fits my chain and says more than its last.
+    #[must_use]
+    pub fn lacks(&self, keeper: Keeper, said: &Held) -> bool {
         let grant = self.chain.grant();
         let fits = said.match_id == grant.match_id
             && said.epoch == grant.epoch
             && self.chain.head_at(said.plies) == Some(said.head);
-        let slot = &mut self.receipts[keeper.index()];
-        let more = slot.as_ref().is_none_or(|old| old.body().plies < said.plies);
-        if fits && more {
-            *slot = Some(held);
-        }
-        fits && more
+        fits && self.receipts[keeper.index()].as_ref().is_none_or(|old| old.body().plies < said.plies)
     }
 
     /// Number of entries that a keeper is known to have on its disk: its receipts; for a player the entries of its

@@ -12,7 +12,7 @@ use crate::model::limits::PLIES_MAX;
 use crate::model::message::{Entries, KeeperMessage, Proofs, ToClient};
 use crate::model::refusal::Refusal;
 use crate::model::sign::{Signed, Statement, Verified};
-use crate::model::statement::{Entry, Foul, Grant};
+use crate::model::statement::{Entry, Foul, Grant, Held};
 
 /// The checks of one connection.
 #[derive(Debug)]
@@ -22,13 +22,15 @@ pub struct Checks {
     server: ServerId,
     /// Learned from what the engine sends.
     keys: MatchKeys,
+    /// The last receipt that was right.
+    held: Option<Verified<Held>>,
 }
 
 impl Checks {
     /// For a connection of the server with this key.
     #[must_use]
     pub fn new(conn: ConnId, key: PublicKey) -> Self {
-        Self { conn, key, server: ServerId::of(&key), keys: MatchKeys::default() }
+        Self { conn, key, server: ServerId::of(&key), keys: MatchKeys::default(), held: None }
     }
 
     /// Learns from what is sent to the player which keys count on this connection.
@@ -36,6 +38,7 @@ impl Checks {
         match message {
             ToClient::Live(view) => {
                 self.keys.clear();
+                self.held = None;
                 view.matches.iter().for_each(|of| self.keys.learn(&of.grant.body));
             }
             ToClient::Matched(of) => self.keys.learn(&of.grant.body),
@@ -72,15 +75,12 @@ impl Checks {
 
     /// What a player says as a keeper, if its signatures are right.
     #[must_use]
-    pub fn keeper(&self, message: KeeperMessage) -> Option<Input> {
+    pub fn keeper(&mut self, message: KeeperMessage) -> Option<Input> {
         let conn = self.conn;
         match message {
             KeeperMessage::Have(have) => Some(Input::Have { conn, have }),
             KeeperMessage::Entries(some) => Some(self.entries(some)),
-            KeeperMessage::Held { held, .. } => {
-                let (_, held) = self.signed_by_a_seat(held.body.match_id, held.body.epoch, &held)?;
-                Some(Input::Held { conn, held })
-            }
+            KeeperMessage::Held { held, .. } => Some(Input::Held { conn, held: self.held(&held)? }),
             KeeperMessage::Evidence(proofs) => self.proofs(proofs),
             KeeperMessage::Promise(promise) => {
                 let epoch = promise.body.epoch.checked_sub(1)?;
@@ -90,6 +90,15 @@ impl Checks {
             // The server gives them.
             KeeperMessage::Verdict(_) => None,
         }
+    }
+
+    /// A receipt of a seat. The same comes again when the opponent does, as after each restart of the server.
+    fn held(&mut self, held: &Signed<Held>) -> Option<Verified<Held>> {
+        if self.held.as_ref().is_none_or(|before| before.signed() != held) {
+            let (_, held) = self.signed_by_a_seat(held.body.match_id, held.body.epoch, held)?;
+            self.held = Some(held);
+        }
+        self.held.clone()
     }
 
     /// A stretch of history whose signatures are right. The first wrong entry is refused, and none after it is looked at.
@@ -158,4 +167,38 @@ impl Checks {
 fn authentic(entry: Signed<Entry>, keys: &[PublicKey; 2], server: &ServerId) -> Option<Verified<Entry>> {
     let key = &keys[entry.body.seat.index()];
     entry.verify(key, server).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::evidence::Keeper;
+    use crate::model::fixture::Players;
+    use crate::model::key::{Hash, SecretKey};
+    use crate::model::message::MatchView;
+    use crate::model::statement::Held;
+
+    #[test]
+    fn a_receipt_that_was_right_is_right_again_and_makes_no_other_right() {
+        let players = Players::new(1);
+        let mut checks = Checks::new(ConnId(1), SecretKey::from_seed(&[1; 32]).public());
+        let names = ["x", "o"].map(|name| crate::model::id::Name::new(name).unwrap());
+        let of = MatchView { grant: players.first(), names, active: true, opponent_here: false };
+        checks.sent(&ToClient::Matched(Box::new(of)));
+        let held = |plies, by: &SecretKey| {
+            let body =
+                Held { match_id: players.grant().match_id, epoch: 1, plies, head: Hash([plies.to_le_bytes()[0]; 32]) };
+            Signed::by(by, &players.server, body)
+        };
+        let mut takes = |held: &Signed<Held>| {
+            let message = KeeperMessage::Held { keeper: Keeper::Server, held: held.clone() };
+            matches!(checks.keeper(message), Some(Input::Held { held: taken, .. }) if taken.signed() == held)
+        };
+        let good = held(1, &players.keys[0]);
+        assert!(takes(&good) && takes(&good), "it comes twice");
+        let forged = Signed { body: held(2, &players.keys[0]).body, signature: good.signature };
+        let foreign = held(1, &SecretKey::from_seed(&[9; 32]));
+        assert!(!takes(&forged) && !takes(&foreign), "it was another that was right");
+        assert!(takes(&held(2, &players.keys[1])) && takes(&good), "each of them is checked");
+    }
 }
