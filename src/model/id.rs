@@ -43,7 +43,9 @@ macro_rules! bytes_id {
 
         impl fmt::Display for $name {
             fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.iter().try_for_each(|byte| write!(to, "{byte:02x}"))
+                let mut text = [0; $len * 2];
+                data_encoding::HEXLOWER.encode_mut(&self.0, &mut text);
+                to.write_str(std::str::from_utf8(&text).expect("hexadecimal digits"))
             }
         }
 

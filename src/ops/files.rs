@@ -97,6 +97,9 @@ const RECENT_MAX: usize = 2048;
 const REMEMBERED_BYTES: u64 = 128 * 1024;
 /// Events that somebody who looks on may be behind.
 const NEWS_MAX: usize = 1024;
+/// What is logged within this time of a line is written with it: when a thousand clients come back at once, each line
+/// would wake the thread for two writes.
+const GATHER: Duration = Duration::from_millis(2);
 /// How often a disk that takes nothing is tried again.
 const RETRY: Duration = Duration::from_millis(500);
 /// Programs that may write beside each other under one directory, each to files of its own.
@@ -152,10 +155,14 @@ impl EventLog {
             queue.left_out_ever += 1;
             return;
         }
+        // If others wait already, the thread is on its way.
+        let is_first = queue.lines.is_empty();
         queue.lines.push_back(line);
         queue.taken += 1;
         drop(queue);
-        self.0.wake.notify_one();
+        if is_first {
+            self.0.wake.notify_one();
+        }
     }
 
     /// Waits until all that was pushed so far is in the files, but not longer than `max`.
@@ -242,6 +249,11 @@ impl Writer {
         loop {
             let idle = |queue: &mut Queue| queue.lines.is_empty() && queue.left_out == [0, 0] && !queue.closed;
             let mut queue = shared.wake.wait_while(shared.queue(), idle).unwrap_or_else(PoisonError::into_inner);
+            if !queue.closed {
+                drop(queue);
+                std::thread::sleep(GATHER);
+                queue = shared.queue();
+            }
             let lines = std::mem::take(&mut queue.lines);
             let left_out = std::mem::take(&mut queue.left_out);
             let closed = queue.closed;

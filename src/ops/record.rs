@@ -2,6 +2,8 @@
 //!
 //! What must hold: a record is one line, whatever a client has put into it; what is written is read back the same.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
@@ -30,15 +32,22 @@ impl Record {
     /// The JSON object, without an end of line.
     #[must_use]
     pub fn json(&self) -> String {
-        let mut all = Map::new();
-        all.insert("at".to_owned(), self.at.0.into());
-        all.insert("time".to_owned(), stamp(self.at).into());
-        all.insert("level".to_owned(), self.level.as_str().into());
-        all.insert("event".to_owned(), self.event.as_str().into());
-        all.extend(self.fields.iter().map(|(name, value)| (name.clone(), value.clone())));
+        let own = [
+            ("at", Value::from(self.at.0)),
+            ("time", stamp(self.at).into()),
+            ("level", self.level.as_str().into()),
+            ("event", self.event.as_str().into()),
+        ];
+        let own = own.iter().map(|(name, value)| (*name, value));
+        let all: BTreeMap<&str, &Value> =
+            own.chain(self.fields.iter().map(|(name, value)| (name.as_str(), value))).collect();
+        let json = serde_json::to_string(&all).expect("words and values can be written");
         // What JSON leaves as it is, a terminal may still obey.
-        let mut line = String::new();
-        for letter in Value::Object(all).to_string().chars() {
+        if !json.contains(obeyed) {
+            return json;
+        }
+        let mut line = String::with_capacity(json.len());
+        for letter in json.chars() {
             if obeyed(letter) {
                 line.push_str(&format!("\\u{:04x}", u32::from(letter)));
             } else {
