@@ -36,6 +36,10 @@ pub(super) struct Recover {
     /// Milliseconds between a board and the answer to it
     #[arg(long, default_value_t = 250)]
     think: u64,
+    /// Milliseconds of play before each kill, and at random up to as many again; who has had a link for 10 seconds dials
+    /// again within 50 ms of losing it, others within 500
+    #[arg(long, default_value_t = 1500)]
+    play: u64,
     /// What is played: a long game outlasts many kills; tictactoe adds a new match for each pair every two seconds
     #[arg(long, default_value = "gomoku")]
     game: String,
@@ -77,6 +81,8 @@ struct Row {
     from_kill: Spread,
     /// What the worker has used when all were back, by client: its start, its files, and all that was played.
     cpu_ms_each: f64,
+    /// What all clients have used from the kill until then, by client, with this bench's own work.
+    clients_cpu_ms_each: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -88,6 +94,8 @@ struct Table {
     from_start: Spread,
     /// Over all kills, from the kill.
     from_kill: Spread,
+    /// What a start costs when nobody comes; each row has it in its sum.
+    idle_start_cpu_ms: f64,
     found: Found,
 }
 
@@ -97,8 +105,10 @@ const LOGINS_AT_ONCE: usize = 16;
 const READY_MAX: Duration = Duration::from_secs(120);
 /// Who is not back by then counts as lost.
 const BACK_MAX: Duration = Duration::from_secs(10);
-/// Play before each kill: this much, and up to this much again.
-const PLAY: Duration = Duration::from_millis(1500);
+/// How long a worker must have done nothing to speak of until its start is over.
+const STILL: Duration = Duration::from_millis(500);
+/// What is nothing to speak of.
+const STILL_CPU_NS: u64 = 1_000_000;
 
 impl Recover {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
@@ -144,9 +154,11 @@ impl Recover {
         let mut random = ChaCha8Rng::seed_from_u64(self.seed);
         let mut rows = Vec::new();
         let (mut all_start, mut all_kill) = (Vec::new(), Vec::new());
+        let mut own = Used::of(std::process::id());
         for kill in 1..=self.kills {
-            let play = PLAY + Duration::from_millis(random.next_u64() % ms(PLAY));
+            let play = Duration::from_millis(self.play + random.next_u64() % self.play.max(1));
             tokio::time::sleep(play).await;
+            let before = own.ns();
             let (killed, started) = tokio::task::block_in_place(|| {
                 let killed = server.kill()?;
                 anyhow::Ok((killed, server.ready()?))
@@ -154,7 +166,7 @@ impl Recover {
             let count = self.matches * 2;
             // Who is late is counted below, not an error here.
             let _ = watch.until(BACK_MAX, |seen| seen.back_since(killed).count() == count).await;
-            let used = cpu_ns(&server);
+            let (used, clients_used) = (cpu_ns(&server), own.ns().saturating_sub(before));
             let _ = watch.until(BACK_MAX, |seen| seen.moved_since(started) == self.matches).await;
             let seen = watch.seen();
             let back: Vec<Now> = seen.back_since(killed).collect();
@@ -171,9 +183,11 @@ impl Recover {
                 from_start: Spread::of(since(started)).context("nobody came back")?,
                 from_kill: Spread::of(since(killed)).context("nobody came back")?,
                 cpu_ms_each: used as f64 / 1e6 / count as f64,
+                clients_cpu_ms_each: clients_used as f64 / 1e6 / count as f64,
             });
         }
         clients.iter().for_each(tokio::task::JoinHandle::abort);
+        let idle_start = idle_start_ns(&mut server).await?;
         tokio::task::block_in_place(|| server.stop())?;
         let found = watch.seen().ledger.clone().compare(home)?;
         Ok(Table {
@@ -182,6 +196,7 @@ impl Recover {
             rows,
             from_start: Spread::of(all_start).context("no kills")?,
             from_kill: Spread::of(all_kill).context("no kills")?,
+            idle_start_cpu_ms: idle_start as f64 / 1e6,
             found,
         })
     }
@@ -326,27 +341,79 @@ impl Seen {
     }
 }
 
+/// What a worker uses for its start, with all the files and nobody who comes.
+async fn idle_start_ns(server: &mut ServerProcess) -> anyhow::Result<u64> {
+    // The clients are going.
+    still(server).await;
+    tokio::task::block_in_place(|| {
+        server.kill()?;
+        server.ready()
+    })?;
+    Ok(still(server).await)
+}
+
+/// What the worker has used when it does nothing any more.
+async fn still(server: &ServerProcess) -> u64 {
+    let mut used = cpu_ns(server);
+    loop {
+        tokio::time::sleep(STILL).await;
+        let more = cpu_ns(server);
+        if more - used <= STILL_CPU_NS {
+            return more;
+        }
+        used = more;
+    }
+}
+
 /// What the worker has used so far; 0 where the kernel does not tell.
 fn cpu_ns(server: &ServerProcess) -> u64 {
     #[cfg(target_os = "linux")]
-    let used =
-        server.worker_pid().and_then(|pid| super::process::Process::new(pid).look()).map_or(0, |used| used.cpu_ns);
+    let used = server.worker_pid().map_or(0, |pid| Used::of(pid).ns());
     #[cfg(not(target_os = "linux"))]
     let used = 0;
     used
 }
 
+/// What a process uses, where the kernel tells.
+struct Used {
+    #[cfg(target_os = "linux")]
+    process: super::process::Process,
+}
+
+impl Used {
+    #[cfg_attr(not(target_os = "linux"), expect(unused_variables, reason = "nobody tells"))]
+    const fn of(pid: u32) -> Self {
+        Self {
+            #[cfg(target_os = "linux")]
+            process: super::process::Process::new(pid),
+        }
+    }
+
+    /// So far, without threads that ended before they were looked at.
+    fn ns(&mut self) -> u64 {
+        #[cfg(target_os = "linux")]
+        let used = self.process.look().map_or(0, |used| used.cpu_ns);
+        #[cfg(not(target_os = "linux"))]
+        let used = 0;
+        used
+    }
+}
+
 fn print(table: &Table) {
-    let Table { clients, matches, rows, from_start, from_kill, found } = table;
+    let Table { clients, matches, rows, from_start, from_kill, idle_start_cpu_ms, found } = table;
     println!("{matches} matches, {clients} clients, {} kills", rows.len());
-    println!("kill  back       playing on  restart  from the worker's start: first / median / last   CPU a client");
-    for Row { kill, back, playing_on, restart_ms, from_start, cpu_ms_each, .. } in rows {
+    println!(
+        "kill  back       playing on  restart  from the worker's start: first / median / last   CPU a client: server, client"
+    );
+    for Row { kill, back, playing_on, restart_ms, from_start, cpu_ms_each, clients_cpu_ms_each, .. } in rows {
         let Spread { min, median, max, .. } = from_start;
         let back = format!("{kill:4}  {back:4} of {clients:<4}  {playing_on:3} of {matches:<3}  {restart_ms:4} ms");
-        println!("{back}  {min:6.0} / {median:6.0} / {max:6.0} ms  {cpu_ms_each:16.3} ms");
+        let cpu = format!("{cpu_ms_each:.3} ms, {clients_cpu_ms_each:.3} ms");
+        println!("{back}  {min:6.0} / {median:6.0} / {max:6.0} ms  {cpu:>22}");
     }
     println!("from the worker's start  {from_start}");
     println!("from the kill            {from_kill}");
+    println!("a start when nobody comes: {idle_start_cpu_ms:.1} ms of CPU");
     let Found { acknowledged, lost, changed, boards, wrong_boards } = found;
     println!(
         "{lost} of {acknowledged} acknowledged moves lost, {changed} changed; {wrong_boards} of {boards} boards wrong"
