@@ -118,6 +118,25 @@ pub struct Boot {
     pub nonce: u64,
 }
 
+/// How far a state has come, as is noted outside of it: a run, and a fact that was on disk in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// The newest run.
+    pub boot: Boot,
+    /// The newest fact that was on disk when this was noted; there may have been more.
+    pub last: Lsn,
+}
+
+impl Mark {
+    /// Whether a state whose newest run is `boot` and whose newest fact is `last` is not the one that has come this far:
+    /// older, or another one.
+    #[must_use]
+    pub fn is_beyond(&self, boot: Boot, last: Lsn) -> bool {
+        let another_run = self.boot.number == boot.number && self.boot != boot;
+        another_run || self.boot.number > boot.number || self.last > last
+    }
+}
+
 /// A player's name: 1–32 of `[A-Za-z0-9_.-]`, unique without case.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Name(String);
@@ -188,6 +207,24 @@ mod tests {
             assert_eq!(Name::new(bad), Err(BadName), "{bad:?}");
         }
         assert!(Name::new(&"x".repeat(32)).is_ok());
+    }
+
+    #[test]
+    fn only_a_state_that_has_come_as_far_is_the_one_that_was_noted() {
+        let boot = |number, nonce| Boot { number, nonce };
+        let mark = Mark { boot: boot(5, 1), last: Lsn(90) };
+        for (found, last, beyond, why) in [
+            (boot(5, 1), 90, false, "the same"),
+            (boot(5, 1), 95, false, "there was more"),
+            (boot(6, 2), 91, false, "a run that ended before it was noted"),
+            (boot(5, 1), 89, true, "a copy made earlier in that run"),
+            (boot(4, 1), 95, true, "an earlier run"),
+            (boot(5, 2), 95, true, "another run of that number"),
+            (boot(6, 2), 60, true, "a copy that has been started since, and ended before it was noted"),
+            (Boot::default(), 0, true, "nothing"),
+        ] {
+            assert_eq!(mark.is_beyond(found, Lsn(last)), beyond, "{why}");
+        }
     }
 
     #[test]

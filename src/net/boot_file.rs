@@ -1,54 +1,70 @@
-//! The newest run that these keys have seen, beside the keys: a state directory that was lost or put back from a copy
-//! does not know of it.
+//! How far these keys have seen the state come, beside the keys: a state directory that was lost or put back from a
+//! copy has not come so far.
 //!
-//! What must hold: the file names a run only after that run is in the journal, and has its old content or all of the
-//! new.
+//! What must hold: the file names a run and a fact only after they are in the journal, and has its old content or all of
+//! the new.
 //!
 //! ```text
-//! boot    rejoin boot/1 NUMBER NONCE CRC      decimal, hexadecimal, CRC-32C of all before it in hexadecimal
+//! boot    rejoin boot/2 NUMBER NONCE LSN CRC  decimal, hexadecimal, decimal, CRC-32C of all before it in hexadecimal
+//!         rejoin boot/1 NUMBER NONCE CRC      of a program that noted no facts; read, and replaced at the start
 //! ```
 
 use std::path::Path;
 
 use super::keys::KeysError;
 use super::private_file::{Readers, read_public, sync_dir, write_new};
-use crate::model::id::Boot;
+use crate::model::id::{Boot, Lsn, Mark};
 
 /// The file, in the certs directory.
 pub const BOOT: &str = "boot";
 /// What it is.
-const KIND: &str = "rejoin boot/1";
+const KIND: &str = "rejoin boot/2";
+/// What it was before facts were noted.
+const KIND_1: &str = "rejoin boot/1";
 
-/// The newest run that these keys have seen; `None` before the first.
+/// How far these keys have seen the state come; `None` before the first run.
 ///
 /// # Errors
 /// [`KeysError`] when the file cannot be read, or is not what was written.
-pub fn read(certs: &Path) -> Result<Option<Boot>, KeysError> {
+pub fn read(certs: &Path) -> Result<Option<Mark>, KeysError> {
     let path = certs.join(BOOT);
     let Some(bytes) = read_public(&path)? else { return Ok(None) };
     parse(&bytes).map(Some).ok_or(KeysError::Damaged { path })
 }
 
-/// Writes down the newest run; it is on disk when this returns.
+/// Writes down how far the state has come; it is on disk when this returns.
 ///
 /// # Errors
 /// [`KeysError`] as the operating system says; the old content is still there.
-pub fn write(certs: &Path, boot: Boot) -> Result<(), KeysError> {
-    write_new(&certs.join(BOOT), line(boot).as_bytes(), Readers::Owner)?;
+pub fn write(certs: &Path, mark: Mark) -> Result<(), KeysError> {
+    write_new(&certs.join(BOOT), line(mark).as_bytes(), Readers::Owner)?;
     sync_dir(certs)
 }
 
-fn line(boot: Boot) -> String {
-    let said = format!("{KIND} {} {:016x}", boot.number, boot.nonce);
-    format!("{said} {:08x}\n", crc32c::crc32c(said.as_bytes()))
+fn line(mark: Mark) -> String {
+    sealed(format!("{KIND} {} {:016x} {}", mark.boot.number, mark.boot.nonce, mark.last.0))
 }
 
-fn parse(bytes: &[u8]) -> Option<Boot> {
+fn line_1(boot: Boot) -> String {
+    sealed(format!("{KIND_1} {} {:016x}", boot.number, boot.nonce))
+}
+
+fn sealed(said: String) -> String {
+    let crc = crc32c::crc32c(said.as_bytes());
+    format!("{said} {crc:08x}\n")
+}
+
+fn parse(bytes: &[u8]) -> Option<Mark> {
     let text = std::str::from_utf8(bytes).ok()?;
-    let mut words = text.strip_prefix(KIND)?.split_ascii_whitespace();
+    let words = text.strip_prefix(KIND).or_else(|| text.strip_prefix(KIND_1))?;
+    let mut words = words.split_ascii_whitespace();
     let boot = Boot { number: words.next()?.parse().ok()?, nonce: u64::from_str_radix(words.next()?, 16).ok()? };
-    // There is one way to write it.
-    (line(boot) == text).then_some(boot)
+    // There is one way to write each.
+    if text == line_1(boot) {
+        return Some(Mark { boot, last: Lsn(0) });
+    }
+    let mark = Mark { boot, last: Lsn(words.next()?.parse().ok()?) };
+    (line(mark) == text).then_some(mark)
 }
 
 #[cfg(test)]
@@ -59,17 +75,29 @@ mod tests {
 
     use super::*;
 
-    const SEEN: Boot = Boot { number: 7, nonce: 0x0102_0304_0506_0708 };
+    const BOOT_7: Boot = Boot { number: 7, nonce: 0x0102_0304_0506_0708 };
+    const SEEN: Mark = Mark { boot: BOOT_7, last: Lsn(90) };
 
     #[test]
-    fn the_newest_run_is_read_back_and_replaced() {
+    fn how_far_it_has_come_is_read_back_and_replaced() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(read(dir.path()).unwrap(), None);
         write(dir.path(), SEEN).unwrap();
-        assert_eq!(fs::read_to_string(dir.path().join(BOOT)).unwrap(), "rejoin boot/1 7 0102030405060708 c5bc6ad2\n");
-        write(dir.path(), Boot { number: 8, nonce: u64::MAX }).unwrap();
-        assert_eq!(read(dir.path()).unwrap(), Some(Boot { number: 8, nonce: u64::MAX }));
+        assert_eq!(
+            fs::read_to_string(dir.path().join(BOOT)).unwrap(),
+            "rejoin boot/2 7 0102030405060708 90 575bfb4a\n"
+        );
+        let newer = Mark { boot: Boot { number: 8, nonce: u64::MAX }, last: Lsn(u64::MAX) };
+        write(dir.path(), newer).unwrap();
+        assert_eq!(read(dir.path()).unwrap(), Some(newer));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_of_the_first_format_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(BOOT), "rejoin boot/1 7 0102030405060708 c5bc6ad2\n").unwrap();
+        assert_eq!(read(dir.path()).unwrap(), Some(Mark { boot: BOOT_7, last: Lsn(0) }));
     }
 
     #[test]

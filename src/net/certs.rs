@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use super::boot_file;
 use super::keys::{KeysError, ServerKeys};
-use crate::model::id::Boot;
+use crate::model::id::Mark;
 use crate::model::time::Entropy;
 
-/// The keys, and beside them the newest run they have seen. Calls block.
+/// The keys, and beside them how far they have seen the state come. Calls block.
 pub trait Certs: Send + Sync {
     /// Reads the keys, and makes what does not exist yet.
     ///
@@ -15,17 +15,17 @@ pub trait Certs: Send + Sync {
     /// [`KeysError`]; nothing that exists was changed.
     fn keys(&self, entropy: &dyn Entropy) -> Result<ServerKeys, KeysError>;
 
-    /// The newest run that these keys have seen; `None` before the first.
+    /// How far these keys have seen the state come; `None` before the first run.
     ///
     /// # Errors
     /// [`KeysError`] when it is not what was written.
-    fn newest_boot(&self) -> Result<Option<Boot>, KeysError>;
+    fn mark(&self) -> Result<Option<Mark>, KeysError>;
 
-    /// Writes down the newest run; it is durable when this returns.
+    /// Writes down how far the state has come; it is durable when this returns.
     ///
     /// # Errors
     /// [`KeysError`]; what was written before is still there.
-    fn write_boot(&self, boot: Boot) -> Result<(), KeysError>;
+    fn write_mark(&self, mark: Mark) -> Result<(), KeysError>;
 }
 
 /// A directory of this machine.
@@ -45,11 +45,11 @@ impl Certs for CertsDir {
         ServerKeys::load_or_make(&self.0, entropy)
     }
 
-    fn newest_boot(&self) -> Result<Option<Boot>, KeysError> {
+    fn mark(&self) -> Result<Option<Mark>, KeysError> {
         boot_file::read(&self.0)
     }
 
-    fn write_boot(&self, boot: Boot) -> Result<(), KeysError> {
-        boot_file::write(&self.0, boot)
+    fn write_mark(&self, mark: Mark) -> Result<(), KeysError> {
+        boot_file::write(&self.0, mark)
     }
 }

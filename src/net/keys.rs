@@ -8,7 +8,7 @@
 //! server.key  Ed25519, private: signs grants, verdicts and receipts   server.pub  the server id, as text
 //! ca.key      Ed25519, private: signs the TLS certificate             ca.pem      for `--ca`
 //! tls.key     private, the operator's, optional                       tls.pem     its chain, used for TLS if there
-//! boot        the newest run of the server (`boot_file.rs`)
+//! boot        how far the server's state has come (`boot_file.rs`)
 //! ```
 
 use std::io;

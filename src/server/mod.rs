@@ -21,6 +21,7 @@ pub mod hasher;
 pub mod journal;
 mod log;
 mod match_keys;
+mod noted;
 mod office;
 mod opening;
 pub mod ops;
@@ -50,6 +51,7 @@ use self::doors::Doors;
 use self::engine_task::EngineTask;
 use self::hasher::{Done, Hasher};
 use self::journal::{JournalWork, RESERVE_BYTES, RunJournal};
+use self::noted::Noted;
 use self::office::Told;
 pub use self::office::{Gone, Office};
 use self::opening::Opening;
@@ -217,6 +219,8 @@ pub struct Running {
     renew: JoinHandle<()>,
     office: Office,
     ops: Arc<Ops>,
+    noted: Arc<Noted>,
+    worker: Arc<dyn Worker>,
 }
 
 /// What all connections share.
@@ -282,8 +286,8 @@ impl Config {
         // After the recovery: it may have to wait for the TLS library's first random number.
         let certificate = keys.certificate(&self.names, &*seams.entropy, seams.clock.wall())?;
         let tls = tls::server_config(Arc::clone(&seams.provider), Arc::clone(&certificate) as _)?;
-        let newest = recovered.state.head().boot;
-        let lost = opening::is_lost(&*seams.disk, &self.state, &*seams.certs, newest);
+        let (newest, last) = (recovered.state.head().boot, recovered.last);
+        let lost = opening::is_lost(&*seams.disk, &self.state, &*seams.certs, newest, last);
         let report = report(keys.id(), &recovered, lost, &*seams.entropy);
         Ok(Server { seams, config: self, keys, certificate, tls, recovered, report, ops: Arc::default() })
     }
@@ -346,8 +350,12 @@ impl Server {
         let failed = work.failed();
         seams.journal.run(work);
         let snapshots = Arc::new(Snapshots::new(&seams.disk, &config.state, &settings, failed));
-        let looking = Arc::clone(&snapshots);
-        seams.journal.run_snapshots(Box::new(move || looking.look()));
+        let noted = Arc::new(Noted::new(&seams.certs, report.boot, &handle.status));
+        let (looking, noting) = (Arc::clone(&snapshots), Arc::clone(&noted));
+        seams.journal.run_snapshots(Box::new(move || {
+            looking.look();
+            noting.look();
+        }));
         let (over, is_over) = watch::channel(false);
         let tasks = handle.tasks.downgrade();
         let office =
@@ -381,7 +389,7 @@ impl Server {
         };
         let (serve, served) = watch::channel(false);
         let (lost, after, disk, boot) = (report.lost, Lsn(0), Arc::clone(&seams.disk), report.boot);
-        let opening = Opening { lost, after, disk, state: config.state, certs: Arc::clone(&seams.certs), boot, serve };
+        let opening = Opening { lost, after, disk, state: config.state, boot, noted: Arc::clone(&noted), serve };
         let engine = tokio::spawn(task.run(opening));
 
         let (open, conns) = mpsc::channel(1);
@@ -406,11 +414,12 @@ impl Server {
             state: state_dir,
         });
         let accept = tokio::spawn(accept(listener, house));
+        let worker = Arc::clone(&seams.worker);
         let renew = tokio::spawn(renew(certificate, seams));
         let (port, boot, sessions, matches) = (addr.port(), report.boot.number, report.sessions, report.matches);
         let last_run = report.last_run_word();
         info!(event = event::SERVER_STARTED, port, boot, last_run, sessions, matches, "server started");
-        Ok(Running { addr, report, inputs, conns, engine, accept, renew, office, ops })
+        Ok(Running { addr, report, inputs, conns, engine, accept, renew, office, ops, noted, worker })
     }
 }
 
@@ -431,6 +440,9 @@ impl Running {
         self.accept.abort();
         let _ = self.inputs.send(Knock::new(Input::Drain { eta })).await;
         let ended = (&mut self.engine).await.unwrap_or(Err(ServerError::Engine));
+        let noted = Arc::clone(&self.noted);
+        // What cannot be noted was said.
+        drop(work::done(&*self.worker, move || noted.look()).await);
         // What the engine has said last is still to be written by the connections.
         let _ = timeout(GOODBYE_MAX, self.conns.recv()).await;
         self.renew.abort();

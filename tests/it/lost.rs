@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use rejoin::model::games::{Outcome, Seat};
+use rejoin::model::id::Boot;
 use rejoin::model::message::{Answer, Command, Have, KeeperMessage, ToClient, ToServer};
 use rejoin::model::statement::{Base, Ruling};
 use rejoin::net::boot_file;
@@ -20,8 +21,12 @@ async fn restarted(server: &mut TestServer) -> bool {
     RawClient::connect(server).await;
     let lost = server.report.lost;
     assert_eq!(server.log.count(&["state-lost", "lost or restored"]), said + usize::from(lost));
-    assert_eq!(boot_file::read(&server.certs_dir()).unwrap(), Some(server.report.boot));
+    assert_eq!(noted_run(server), Some(server.report.boot));
     lost
+}
+
+fn noted_run(server: &TestServer) -> Option<Boot> {
+    boot_file::read(&server.certs_dir()).unwrap().map(|mark| mark.boot)
 }
 
 fn replace(from: &Path, to: &Path) {
@@ -38,7 +43,7 @@ async fn a_state_that_the_keys_have_seen_is_no_loss_whatever_ended_the_run() {
     let mut server = TestServer::start();
     RawClient::connect(&server).await;
     assert!(!server.report.lost, "new keys and a new state");
-    assert_eq!(boot_file::read(&server.certs_dir()).unwrap(), Some(server.report.boot));
+    assert_eq!(noted_run(&server), Some(server.report.boot));
     server.stop().await.unwrap();
     assert!(!restarted(&mut server).await);
     server.kill();
@@ -81,6 +86,22 @@ async fn an_empty_an_older_and_another_state_are_found_once_each() {
     server.kill();
     assert!(!server.state_dir().join(RESTORED).exists());
     assert!(!restarted(&mut server).await, "the marker is used up");
+}
+
+#[tokio::test]
+async fn a_copy_made_earlier_in_the_same_run_is_found() {
+    let mut server = TestServer::start();
+    server.expects(event::STATE_LOST);
+    RawClient::connect(&server).await;
+    let copies = tempfile::tempdir().unwrap();
+    let copy = copies.path().join("copy");
+    replace(&server.state_dir(), &copy);
+    Player::join(&server, "alice").await;
+    server.stop().await.unwrap();
+    replace(&copy, &server.state_dir());
+    assert!(restarted(&mut server).await, "alice's account is not in it");
+    server.stop().await.unwrap();
+    assert!(!restarted(&mut server).await, "it is found once");
 }
 
 #[tokio::test]

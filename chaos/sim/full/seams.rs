@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rejoin::model::id::Boot;
+use rejoin::model::id::Mark;
 use rejoin::model::key::ServerId;
 use rejoin::model::time::{Clock, Entropy, Now, WallMs};
 use rejoin::net::certs::Certs;
@@ -57,7 +57,7 @@ pub(super) struct Pace {
 /// Keys that are in no file.
 pub(super) struct SimCerts {
     drawn: [u8; 32],
-    newest: Mutex<Option<Boot>>,
+    newest: Mutex<Option<Mark>>,
 }
 
 /// How often a process that was stopped is looked at.
@@ -202,12 +202,12 @@ impl Certs for SimCerts {
         Ok(ServerKeys::draw(self))
     }
 
-    fn newest_boot(&self) -> Result<Option<Boot>, KeysError> {
+    fn mark(&self) -> Result<Option<Mark>, KeysError> {
         Ok(*self.newest.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn write_boot(&self, boot: Boot) -> Result<(), KeysError> {
-        *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(boot);
+    fn write_mark(&self, mark: Mark) -> Result<(), KeysError> {
+        *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(mark);
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rejoin::chaos::history::{Record, What};
 use rejoin::model::engine::{Engine, Input, JobId, Settings};
 use rejoin::model::fact::Fact;
-use rejoin::model::id::{Boot, ConnId, Lsn};
+use rejoin::model::id::{Boot, ConnId, Lsn, Mark};
 use rejoin::model::key::{SecretKey, ServerId};
 use rejoin::model::state::State;
 use rejoin::model::time::Now;
@@ -37,7 +37,7 @@ pub(super) struct Server {
     pub(super) key: SecretKey,
     pub(super) id: ServerId,
     /// The file beside the keys.
-    pub(super) boot: Option<Boot>,
+    pub(super) mark: Option<Mark>,
     /// A copy of the state, taken once all players were logged in.
     pub(super) copy: Option<FaultyDisk>,
     /// A byte that was changed in a file: what it was.
@@ -86,7 +86,7 @@ impl Server {
             machine: Machine::new(Host::Server),
             key,
             id,
-            boot: None,
+            mark: None,
             copy: None,
             rot: None,
             process: None,
@@ -138,14 +138,12 @@ impl World<'_> {
         let disk = self.server.machine.disk.clone();
         let head = state.head();
         let restored = disk.read(&Path::new(STATE).join(RESTORED)).is_ok();
-        let newest = head.boot;
-        let older = |seen: Boot| seen.number > newest.number || (seen.number == newest.number && seen != newest);
-        let lost = restored || self.server.boot.is_some_and(older);
+        let lost = restored || self.server.mark.is_some_and(|mark| mark.is_beyond(head.boot, last));
         if !lost && head.uptime.0 < self.server.uptime {
             self.figures.backwards.push(format!("up-time {} ms after {}", head.uptime.0, self.server.uptime));
         }
         self.server.uptime = head.uptime.0;
-        let (run, before) = (journal.boot(), self.server.boot.map_or(0, |boot| boot.number));
+        let (run, before) = (journal.boot(), self.server.mark.map_or(0, |mark| mark.boot.number));
         if !lost && run <= before {
             self.figures.backwards.push(format!("run {run} of the server comes after run {before}"));
         }
@@ -257,6 +255,7 @@ impl World<'_> {
         }
         if process.snapshot_at <= at {
             process.snapshot_at = at + SNAPSHOT_EVERY_MS;
+            self.note_mark();
             return self.snapshot();
         }
         let (now, wall) = (self.server.machine.now(at), self.server.machine.wall(at));
@@ -273,7 +272,7 @@ impl World<'_> {
         let Some(process) = &mut self.server.process else { return };
         let flushed = process.engine.lsns().1;
         let Some((_, boot)) = process.opening.take_if(|(after, _)| *after <= flushed) else { return };
-        self.server.boot = Some(boot);
+        self.server.mark = Some(Mark { boot, last: flushed });
         let marker = Path::new(STATE).join(RESTORED);
         let disk = &self.server.machine.disk;
         if disk.remove(&marker).is_ok() {
@@ -288,6 +287,16 @@ impl World<'_> {
         knocking.into_iter().for_each(|conn| self.let_in(conn));
     }
 
+    /// How far the state has come is noted beside the keys, once the run is.
+    fn note_mark(&mut self) {
+        if self.serves()
+            && let Some(process) = &self.server.process
+            && let Some(mark) = &mut self.server.mark
+        {
+            mark.last = process.engine.lsns().1;
+        }
+    }
+
     pub(super) fn serves(&self) -> bool {
         self.server.process.as_ref().is_some_and(|process| process.opening.is_none())
     }
@@ -298,6 +307,7 @@ impl World<'_> {
         if done {
             let back = self.server.machine.back_after_ms;
             self.coverage.sometimes("stopped in order", true);
+            self.note_mark();
             self.end(0, Death::Stopped, back);
         }
     }
