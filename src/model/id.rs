@@ -231,6 +231,8 @@ mod tests {
     fn ids_print_and_parse_as_hex() {
         let id = MatchId([0xab; 16]);
         assert_eq!(id.to_string().parse::<MatchId>(), Ok(id));
+        let every = UserId(std::array::from_fn(|at| u8::try_from(at).unwrap().wrapping_mul(0x1f)));
+        assert_eq!(every.to_string(), "001f3e5d7c9bbad9f81736557493b2d1");
         assert_eq!("ab".parse::<MatchId>(), Err(BadId));
     }
 }

@@ -7,12 +7,30 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use super::{Hash, PublicKey, Signature};
+use super::{PublicKey, Signature};
 
 /// By key and bytes: the one signature that `sign` makes of them.
 #[derive(Default)]
 struct Known {
-    made: BTreeMap<Hash, Signature>,
+    /// By the checksum of the bytes, which finds them soon; bytes and key are compared as they are.
+    made: BTreeMap<u32, Vec<Made>>,
+}
+
+struct Made {
+    key: PublicKey,
+    bytes: Box<[u8]>,
+    signature: Signature,
+}
+
+impl Known {
+    fn find(&self, sum: u32, key: &PublicKey, bytes: &[u8]) -> Option<Signature> {
+        let made = self.made.get(&sum)?.iter().find(|made| made.key == *key && *made.bytes == *bytes)?;
+        Some(made.signature)
+    }
+
+    fn keep(&mut self, sum: u32, key: &PublicKey, bytes: &[u8], signature: Signature) {
+        self.made.entry(sum).or_default().push(Made { key: *key, bytes: bytes.into(), signature });
+    }
 }
 
 thread_local! {
@@ -32,7 +50,14 @@ pub fn end() {
 /// The signature of `key` over `bytes`, made by `make` unless it is known.
 pub(super) fn sign(key: &PublicKey, bytes: &[u8], make: impl FnOnce() -> Signature) -> Signature {
     KNOWN.with(|known| match known.borrow_mut().as_mut() {
-        Some(known) => *known.made.entry(Hash::of(&[&key.0, bytes])).or_insert_with(make),
+        Some(known) => {
+            let sum = crc32c::crc32c(bytes);
+            known.find(sum, key, bytes).unwrap_or_else(|| {
+                let signature = make();
+                known.keep(sum, key, bytes, signature);
+                signature
+            })
+        }
         None => make(),
     })
 }
@@ -42,13 +67,14 @@ pub(super) fn sign(key: &PublicKey, bytes: &[u8], make: impl FnOnce() -> Signatu
 pub(super) fn verify(key: &PublicKey, bytes: &[u8], signature: &Signature, check: impl FnOnce() -> bool) -> bool {
     KNOWN.with(|known| match known.borrow_mut().as_mut() {
         Some(known) => {
-            let hash = Hash::of(&[&key.0, bytes]);
-            if known.made.get(&hash) == Some(signature) {
+            let sum = crc32c::crc32c(bytes);
+            let found = known.find(sum, key, bytes);
+            if found.as_ref() == Some(signature) {
                 return true;
             }
             let right = check();
-            if right {
-                known.made.insert(hash, *signature);
+            if right && found.is_none() {
+                known.keep(sum, key, bytes, *signature);
             }
             right
         }
