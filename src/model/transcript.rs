@@ -27,6 +27,8 @@ pub struct Transcript {
     links: Vec<Link>,
     /// What each entry names as its `prev`; so no hash is computed twice.
     prevs: Vec<Hash>,
+    /// Where each entry has landed, if it is a move and moves are cells; so no game is played again to show one.
+    cells: Vec<Option<Cell>>,
     head: Hash,
     game: Box<dyn Game>,
     resigned: Option<Seat>,
@@ -84,7 +86,8 @@ impl Transcript {
     pub fn new(first: Signed<Grant>) -> Result<Self, UnknownGame> {
         let game = first.body.game.start()?;
         let head = sign::hash(&first.body.server, &first.body);
-        Ok(Self { grants: vec![first], links: Vec::new(), prevs: Vec::new(), head, game, resigned: None })
+        let (links, prevs, cells) = (Vec::new(), Vec::new(), Vec::new());
+        Ok(Self { grants: vec![first], links, prevs, cells, head, game, resigned: None })
     }
 
     /// The newest grant: who may play, by which keys.
@@ -210,6 +213,7 @@ impl Transcript {
             self.head = self.prevs[usize::from(plies)];
             self.links.truncate(usize::from(plies));
             self.prevs.truncate(usize::from(plies));
+            self.cells.truncate(usize::from(plies));
             // A resignation can only have been the last entry.
             self.resigned = None;
         }
@@ -261,10 +265,18 @@ impl Transcript {
     pub fn take(&mut self, link: Link) -> Result<(), Unplayable> {
         self.goes_on()?;
         let seat = Seat::at(self.plies());
-        match &link.act {
-            Act::Play(play) => self.game.apply(seat, play)?,
-            Act::Resign => self.resigned = Some(seat),
-        }
+        let cell = match &link.act {
+            Act::Play(play) => {
+                let cell = self.game.cell(play);
+                self.game.apply(seat, play)?;
+                cell
+            }
+            Act::Resign => {
+                self.resigned = Some(seat);
+                None
+            }
+        };
+        self.cells.push(cell);
         let entry = self.entry_after(self.plies(), self.head, link.act.clone(), link.at);
         self.prevs.push(self.head);
         self.head = sign::hash(&self.grant().server, &entry);
@@ -328,15 +340,19 @@ impl Transcript {
     /// Where each move has landed, as far as moves are cells.
     #[must_use]
     pub fn cells(&self) -> Vec<Cell> {
-        let mut game = self.position_at(0);
-        let mut cells = Vec::new();
-        for (ply, link) in (0..).zip(&self.links) {
-            if let Act::Play(play) = &link.act {
-                cells.extend(game.cell(play));
-                game.apply(Seat::at(ply), play).expect("every entry held is legal");
-            }
+        self.cells.iter().flatten().copied().collect()
+    }
+
+    /// Where an entry lands, if it is a move and moves are cells; it need not be one of those held.
+    #[must_use]
+    pub fn cell_of(&self, entry: &Entry) -> Option<Cell> {
+        let Act::Play(play) = &entry.act else { return None };
+        let at = usize::from(entry.ply);
+        match self.links.get(at) {
+            Some(link) if link.act == entry.act => self.cells[at],
+            Some(_) => self.position_at(entry.ply).cell(play),
+            None => self.game.cell(play),
         }
-        cells
     }
 
     fn entry_after(&self, ply: u16, prev: Hash, act: Act, at: WallMs) -> Entry {

@@ -80,12 +80,7 @@ impl Table {
     pub(super) fn move_event(&self, entry: &Entry, state: Option<MoveState>) -> Event {
         let mine = entry.seat == self.seat;
         let state = state.unwrap_or(if mine { MoveState::Sent } else { MoveState::Seen });
-        let cell = match &entry.act {
-            // In running play it is the next move, and the position is at hand.
-            Act::Play(play) if entry.ply == self.evidence.chain.plies() => self.evidence.chain.game().cell(play),
-            Act::Play(play) => self.evidence.chain.position_at(entry.ply).cell(play),
-            Act::Resign => None,
-        };
+        let cell = self.evidence.chain.cell_of(entry);
         Event::Move {
             match_id: self.id().to_string(),
             ply: entry.ply,

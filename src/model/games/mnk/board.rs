@@ -94,8 +94,14 @@ impl Board {
 
     /// How many stones of `seat` follow each other from beside `spot` on, as far as a line needs.
     fn run(&self, spot: Spot, step: Step, seat: Seat) -> usize {
-        let beside = |steps| spot.after(step, steps).and_then(|spot| self.stone(spot));
-        (1..self.rules.in_a_row).take_while(|steps| beside(*steps) == Some(seat)).count()
+        let mut steps = 1;
+        while steps < self.rules.in_a_row
+            && let Some(beside) = spot.after(step, steps)
+            && self.stone(beside) == Some(seat)
+        {
+            steps += 1;
+        }
+        usize::from(steps) - 1
     }
 
     fn spots(&self) -> impl Iterator<Item = Spot> {
