@@ -211,8 +211,8 @@ impl Disk for FaultyDisk {
         shared.begin("sync_dir", false)?;
         let last = shared.pending.iter().rposition(|change| change.touches(dir)).map_or(0, |last| last + 1);
         let changes: Vec<Rename> = shared.pending.drain(..last).collect();
-        changes.iter().for_each(|change| change.make(&mut shared.durable));
-        shared.forget_nameless();
+        let losers: Vec<u64> = changes.iter().flat_map(|change| change.make(&mut shared.durable)).flatten().collect();
+        shared.forget(&losers);
         Ok(())
     }
 

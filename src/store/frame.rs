@@ -3,6 +3,7 @@
 //! A frame is good by itself if its length is possible and its checksum, which also covers the file's salt, is right.
 //! [`walk`] asks for more: each frame continues the one before it. A frame of no items closes the file for good.
 
+use postcard::ser_flavors::Flavor;
 use serde::{Deserialize, Serialize};
 
 use super::error::{Damage, StoreError};
@@ -162,9 +163,28 @@ pub(crate) fn encoded<T: Serialize>(item: &T) -> Result<Vec<u8>, StoreError> {
 
 /// Appends one item to others.
 pub(crate) fn encode_item<T: Serialize + ?Sized>(to: &mut Vec<u8>, item: &T) -> Result<(), StoreError> {
-    let grown = postcard::to_extend(item, std::mem::take(to));
-    *to = grown.map_err(|error| StoreError::Encode(error.to_string()))?;
-    Ok(())
+    postcard::serialize_with_flavor(item, Tail(to)).map_err(|error| StoreError::Encode(error.to_string()))
+}
+
+/// Puts what is encoded at the end of others, run by run; postcard's own way to extend takes every byte by itself.
+struct Tail<'a>(&'a mut Vec<u8>);
+
+impl Flavor for Tail<'_> {
+    type Output = ();
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
+    }
 }
 
 /// All items of a frame, and nothing left over.

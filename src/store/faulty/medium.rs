@@ -169,8 +169,19 @@ impl Medium {
         self.files.get_mut(&file).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    /// Frees files that no name, live or durable, leads to.
-    pub(super) fn forget_nameless(&mut self) {
+    /// Frees those of these files that no name, live or durable, leads to.
+    pub(super) fn forget(&mut self, files: &[u64]) {
+        for file in files {
+            let names = self.names.values().chain(self.durable.values());
+            let named = names.chain(self.pending.iter().map(|change| &change.file)).any(|other| other == file);
+            if !named {
+                self.files.remove(file);
+            }
+        }
+    }
+
+    /// Frees all files that no name, live or durable, leads to.
+    fn forget_nameless(&mut self) {
         let names = self.names.values().chain(self.durable.values());
         let named: BTreeSet<u64> = names.copied().chain(self.pending.iter().map(|change| change.file)).collect();
         self.files.retain(|file, _| named.contains(file));
@@ -190,13 +201,11 @@ impl Medium {
 }
 
 impl Rename {
-    pub(super) fn make(&self, names: &mut BTreeMap<PathBuf, u64>) {
-        if let Some(from) = &self.from {
-            names.remove(from);
-        }
-        if let Some(to) = &self.to {
-            names.insert(to.clone(), self.file);
-        }
+    /// Says which files have lost a name.
+    pub(super) fn make(&self, names: &mut BTreeMap<PathBuf, u64>) -> [Option<u64>; 2] {
+        let left = self.from.as_ref().and_then(|from| names.remove(from));
+        let replaced = self.to.as_ref().and_then(|to| names.insert(to.clone(), self.file));
+        [left, replaced]
     }
 
     pub(super) fn touches(&self, dir: &Path) -> bool {
