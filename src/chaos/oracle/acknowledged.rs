@@ -5,21 +5,32 @@
 //! every other keeper that could hear of it. Where both are gone nothing is promised: two disks lost, or the own disk
 //! together with a lying opponent, against which only the server's receipt counts.
 
+use std::collections::BTreeMap;
+
 use super::case::{Ack, Case, Finding, SERVER};
 use crate::chaos::finals::Act;
 use crate::chaos::history::player_of;
 
 pub(super) fn check(case: &Case<'_>) -> Finding {
     let acks = case.acks();
-    let mut wrong: Vec<String> = acks.iter().flat_map(|ack| missing(case, ack)).collect();
-    wrong.extend(acks.iter().enumerate().filter_map(|(at, ack)| changed(case, ack, &acks[..at])));
+    // A move is told again after each restart; where it must be is the same each time.
+    let mut asked: BTreeMap<(&str, &str, u16, bool), Vec<&Ack<'_>>> = BTreeMap::new();
+    let mut wrong = Vec::new();
+    for (at, ack) in acks.iter().enumerate() {
+        let before = asked.entry((ack.match_id, ack.device, ack.ply, ack.kept)).or_default();
+        if !before.iter().any(|before| (before.by, &before.act) == (ack.by, &ack.act)) {
+            before.push(ack);
+            wrong.extend(missing(case, ack));
+            wrong.extend(changed(case, ack, &acks[..at]));
+        }
+    }
     wrong.sort();
     wrong.dedup();
     Finding { exercised: !acks.is_empty(), wrong }
 }
 
 /// The keepers at which the move is not, and must be.
-pub(super) fn missing(case: &Case<'_>, ack: &Ack<'_>) -> Vec<String> {
+pub(super) fn missing<'a>(case: &Case<'a>, ack: &Ack<'a>) -> Vec<String> {
     let survivors = survivors(case, ack);
     let mut wrong = Vec::new();
     for keeper in case.keepers_of(ack.match_id) {

@@ -35,7 +35,7 @@ fn alone<'a>(case: &Case<'a>) -> Vec<Ack<'a>> {
         }
         at_down.push(down);
     }
-    case.acks().into_iter().filter(|ack| !ack.kept && at_down[ack.at]).collect()
+    case.acks().iter().filter(|ack| !ack.kept && at_down[ack.at]).cloned().collect()
 }
 
 /// A match that is decided at a player and has no verdict at the server, which could hear of it.

@@ -1,5 +1,6 @@
 //! One run, with the questions that many checks ask of it.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::rules::{self, Played};
@@ -16,6 +17,10 @@ pub(super) struct Case<'a> {
     players: BTreeMap<&'a str, [&'a str; 2]>,
     /// Every chain, by keeper and match, played through once.
     played: BTreeMap<&'a str, BTreeMap<&'a str, Played>>,
+    /// Every move that an honest player was told to be acknowledged.
+    acks: Vec<Ack<'a>>,
+    /// Of which keepers one could hear in the end, by match; filled when it is asked for.
+    reached: RefCell<BTreeMap<(&'a str, &'a str), BTreeSet<&'a str>>>,
 }
 
 /// What one check has found.
@@ -62,7 +67,9 @@ impl<'a> Case<'a> {
         let files = finals.keepers.iter();
         let played =
             files.map(|(keeper, files)| (keeper.as_str(), files.matches.iter().map(played).collect())).collect();
-        Self { history, finals, players, played }
+        let mut case = Self { history, finals, players, played, acks: Vec::new(), reached: RefCell::default() };
+        case.acks = case.find_acks();
+        case
     }
 
     /// The chain that a keeper holds of a match, played through.
@@ -152,6 +159,21 @@ impl<'a> Case<'a> {
     /// Whether two keepers of a match could hear of each other in the end, be it through the third. A player who has the
     /// server's verdict has put the match away: the other hears of it from the server.
     pub(super) fn together(&self, match_id: &str, one: &str, other: &str) -> bool {
+        if one == other {
+            return true;
+        }
+        let known = self.players.get_key_value(match_id).zip(self.finals.keepers.get_key_value(one));
+        let Some(((match_id, _), (one, _))) = known else { return self.reached(match_id, one).contains(other) };
+        let (match_id, one) = (*match_id, one.as_str());
+        let mut known = self.reached.borrow_mut();
+        known.entry((match_id, one)).or_insert_with(|| self.reached(match_id, one)).contains(other)
+    }
+
+    /// Who could hear of a keeper.
+    fn reached<'b>(&self, match_id: &str, one: &'b str) -> BTreeSet<&'b str>
+    where
+        'a: 'b,
+    {
         let cut = |a: &str, b: &str| self.finals.apart.iter().any(|[c, d]| (a == c && b == d) || (a == d && b == c));
         let settled = |keeper: &str| self.kept(keeper, match_id).is_some_and(|kept| kept.verdict.is_some());
         let apart = |a: &str, b: &str| cut(a, b) || (a != SERVER && b != SERVER && (settled(a) || settled(b)));
@@ -163,7 +185,7 @@ impl<'a> Case<'a> {
                 .iter()
                 .filter(honest)
                 .find(|keeper| !reached.contains(**keeper) && reached.iter().any(|from| !apart(from, keeper)));
-            let Some(next) = next else { return reached.contains(other) };
+            let Some(next) = next else { return reached };
             reached.insert(next);
         }
     }
@@ -184,7 +206,11 @@ impl<'a> Case<'a> {
     }
 
     /// Every move that an honest player was told to be acknowledged.
-    pub(super) fn acks(&self) -> Vec<Ack<'a>> {
+    pub(super) fn acks(&self) -> &[Ack<'a>] {
+        &self.acks
+    }
+
+    fn find_acks(&self) -> Vec<Ack<'a>> {
         let ack = |(at, record, told): (usize, &'a Record, &'a Told)| match told {
             Told::Move { match_id, ply, by, row, col, resigns, state, acknowledged: true } => {
                 let act = act_of(*row, *col, *resigns)?;
