@@ -92,6 +92,8 @@ async fn an_empty_an_older_and_another_state_are_found_once_each() {
 async fn a_copy_made_earlier_in_the_same_run_is_found() {
     let mut server = TestServer::start();
     server.expects(event::STATE_LOST);
+    // The copy is of a run that had not ended.
+    server.expects(event::RECOVERED);
     RawClient::connect(&server).await;
     let copies = tempfile::tempdir().unwrap();
     let copy = copies.path().join("copy");
