@@ -48,10 +48,24 @@ impl ServerProcess {
         Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), dir, clock)
     }
 
+    /// As [`start`](Self::start), with more to say to `rejoin server`, and with all that a server says by default on
+    /// standard error in `dir/log`.
+    ///
+    /// # Errors
+    /// When it does not get ready.
+    #[cfg(target_os = "linux")]
+    pub(super) fn start_with(more: &[&str], dir: &Path, clock: HostClock) -> anyhow::Result<Self> {
+        Self::start_as(SocketAddr::from(([127, 0, 0, 1], 0)), more, "info", dir, clock)
+    }
+
     fn start_at(addr: SocketAddr, dir: &Path, clock: HostClock) -> anyhow::Result<Self> {
+        Self::start_as(addr, &[], "warn", dir, clock)
+    }
+
+    fn start_as(addr: SocketAddr, more: &[&str], says: &str, dir: &Path, clock: HostClock) -> anyhow::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["server", "--supervise", "--listen", &addr.to_string(), "--state"]).arg(dir.join("state"));
-        command.arg("--certs").arg(dir.join("certs")).env("REJOIN_LOG", "warn");
+        command.arg("--certs").arg(dir.join("certs")).args(more).env("REJOIN_LOG", says);
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

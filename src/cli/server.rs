@@ -47,6 +47,9 @@ pub(super) struct Server {
     /// Points for a win, a draw and a loss
     #[arg(long, value_name = "WIN,DRAW,LOSS", env = "REJOIN_POINTS", default_value = "2,1,0", value_parser = points)]
     points: Points,
+    /// Log nothing and count nothing: to measure what that costs
+    #[arg(long, hide = true)]
+    unwatched: bool,
 }
 
 /// What a planned restart is announced with.
@@ -74,14 +77,20 @@ impl Server {
         let provider = tls::provider();
         let warm = Arc::clone(&provider);
         std::thread::spawn(move || tls::warm_up(&warm));
+        let log = if self.unwatched { None } else { self.log() };
+        supervise::end_with_parent()?;
+        raise_files();
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        runtime.block_on(self.serve(provider, log.as_ref()))
+    }
+
+    /// The log's files; a server serves without them too.
+    fn log(&self) -> Option<Files> {
         let log = crate::ops::log::start(&self.state);
         if let Err(error) = &log {
             warn!(event = event::STATE_NOTE, %error, state = %self.state.display(), "events are not written to files");
         }
-        supervise::end_with_parent()?;
-        raise_files();
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        runtime.block_on(self.serve(provider, log.as_ref().ok()))
+        log.ok()
     }
 
     fn supervise(self) -> anyhow::Result<ExitCode> {
@@ -108,7 +117,8 @@ impl Server {
         };
         let config = self.config();
         let (state, listening) = (self.state.clone(), listener.local_addr()?);
-        let ops = Arc::new(Ops::new(log.map(|files| files.log().clone())));
+        let ops = if self.unwatched { Ops::off() } else { Ops::new(log.map(|files| files.log().clone())) };
+        let ops = Arc::new(ops);
         if let Some(addr) = self.ops {
             let listen = |source| ServerError::Listen { addr, source };
             let listener = tokio::net::TcpListener::bind(addr).await.map_err(listen)?;

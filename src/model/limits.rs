@@ -13,6 +13,14 @@ pub const SILENCE_IDLE_MAX: Duration = Duration::from_secs(15);
 const _: () = assert!(HEARTBEAT_MATCH.as_millis() * 3 <= SILENCE_MATCH_MAX.as_millis());
 const _: () = assert!(HEARTBEAT_IDLE.as_millis() * 3 <= SILENCE_IDLE_MAX.as_millis());
 
+/// A connection on which nothing has come for this long is watched together with the others like it.
+pub const CALM_AFTER: Duration = Duration::from_secs(2);
+/// How long what comes next on such a connection may wait for the others, on a server that has much to do.
+pub const CALM_WAIT: Duration = Duration::from_millis(20);
+const _: () = assert!(CALM_AFTER.as_millis() < HEARTBEAT_IDLE.as_millis());
+const _: () = assert!(CALM_AFTER.as_millis() > SILENCE_MATCH_MAX.as_millis());
+const _: () = assert!(CALM_WAIT.as_millis() * 10 <= HEARTBEAT_MATCH.as_millis());
+
 /// A TLS handshake must be done after this.
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
 /// The first frame must be there after this.

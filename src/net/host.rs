@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use listenfd::ListenFd;
 use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 
+use super::calm::{CalmStream, Watch};
 use super::seam::{Dialed, Interface, Listener, Net, Stream, Wait};
 
 /// The network of the machine we run on.
@@ -24,7 +25,7 @@ impl HostNet {
     /// When what was handed over is not a listening TCP socket.
     pub fn inherited() -> io::Result<Option<Box<dyn Listener>>> {
         let Some(listener) = inherited()? else { return Ok(None) };
-        Ok(Some(Box::new(HostListener(listener))))
+        Ok(Some(Box::new(HostListener::new(listener))))
     }
 }
 
@@ -42,7 +43,7 @@ impl Net for HostNet {
     }
 
     fn listen(&self, addr: SocketAddr, backlog: u32) -> Wait<'_, Box<dyn Listener>> {
-        Box::pin(async move { Ok(Box::new(HostListener(bind(addr, backlog)?)) as Box<dyn Listener>) })
+        Box::pin(async move { Ok(Box::new(HostListener::new(bind(addr, backlog)?)) as Box<dyn Listener>) })
     }
 
     fn interfaces(&self) -> io::Result<Vec<Interface>> {
@@ -53,20 +54,29 @@ impl Net for HostNet {
 }
 
 /// A listening TCP socket.
-struct HostListener(TcpListener);
+struct HostListener {
+    socket: TcpListener,
+    calm: Watch,
+}
+
+impl HostListener {
+    fn new(socket: TcpListener) -> Self {
+        Self { socket, calm: Watch::default() }
+    }
+}
 
 impl Listener for HostListener {
     fn accept(&self) -> Wait<'_, (Stream, SocketAddr)> {
         Box::pin(async move {
-            let (stream, peer) = self.0.accept().await?;
+            let (stream, peer) = self.socket.accept().await?;
             // It fails only for a connection that is gone already; its first read will say so.
             let _ = stream.set_nodelay(true);
-            Ok((Box::new(stream) as Stream, canonical(peer)))
+            Ok((Box::new(CalmStream::new(stream, self.calm.clone())) as Stream, canonical(peer)))
         })
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        self.socket.local_addr()
     }
 }
 

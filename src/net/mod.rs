@@ -7,6 +7,7 @@
 
 pub mod address;
 pub mod boot_file;
+mod calm;
 pub mod candidates;
 pub mod certificate;
 pub mod certs;

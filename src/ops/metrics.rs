@@ -69,11 +69,13 @@ pub struct Metrics {
     /// Memory of the process.
     pub rss: Gauge,
     /// Bytes received; one of [`bytes`](Self::bytes), at hand without a look at the labels.
-    pub bytes_in: Counter,
+    bytes_in: Counter,
     /// Bytes sent.
-    pub bytes_out: Counter,
+    bytes_out: Counter,
     /// How often frames were written, and the microseconds that took: for a mean.
     synced: [AtomicU64; 2],
+    /// Whether nothing is counted.
+    off: bool,
 }
 
 /// Times from a millisecond to a minute.
@@ -116,6 +118,7 @@ impl Default for Metrics {
             bytes_in,
             bytes_out,
             synced: Default::default(),
+            off: false,
         };
         // What has not happened yet is 0, so that the first time is a change.
         for cause in CAUSES {
@@ -155,6 +158,39 @@ impl Metrics {
         to.register_with_unit("rejoin_resident", "Memory of the process", Unit::Bytes, self.rss.clone());
     }
 
+    /// That count nothing of what is noted: to measure what counting costs.
+    #[must_use]
+    pub fn off() -> Self {
+        Self { off: true, ..Self::default() }
+    }
+
+    /// Notes bytes received.
+    pub fn received(&self, bytes: usize) {
+        if !self.off {
+            self.bytes_in.inc_by(bytes as u64);
+        }
+    }
+
+    /// Notes bytes sent.
+    pub fn sent(&self, bytes: usize) {
+        if !self.off {
+            self.bytes_out.inc_by(bytes as u64);
+        }
+    }
+
+    /// Bytes received and sent so far.
+    #[must_use]
+    pub fn bytes_so_far(&self) -> (u64, u64) {
+        (self.bytes_in.get(), self.bytes_out.get())
+    }
+
+    /// Notes that a session was taken up again.
+    pub fn resumed(&self, took: Duration) {
+        if !self.off {
+            self.resumes.observe(took.as_secs_f64());
+        }
+    }
+
     /// Notes how much waits in a queue.
     pub fn waits(&self, queue: &'static str, number: usize) {
         self.queue_max.get_or_create(&[("queue", queue)]).set(i64::try_from(number).unwrap_or(i64::MAX));
@@ -162,11 +198,16 @@ impl Metrics {
 
     /// Notes a refusal.
     pub fn refused(&self, kind: &'static str) {
-        self.refusals.get_or_create(&[("kind", kind)]).inc();
+        if !self.off {
+            self.refusals.get_or_create(&[("kind", kind)]).inc();
+        }
     }
 
     /// Notes that a frame was written.
     pub fn synced(&self, took: Duration) {
+        if self.off {
+            return;
+        }
         self.syncs.observe(took.as_secs_f64());
         self.synced[0].fetch_add(1, Ordering::Relaxed);
         self.synced[1].fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
@@ -188,7 +229,9 @@ impl Metrics {
 
     /// Notes an outage.
     pub fn outage(&self, cause: &'static str, length: Duration) {
-        self.outages.get_or_create(&[("cause", cause)]).observe(length.as_secs_f64());
+        if !self.off {
+            self.outages.get_or_create(&[("cause", cause)]).observe(length.as_secs_f64());
+        }
     }
 
     /// Everything, as text.
@@ -234,12 +277,36 @@ mod tests {
         let metrics = Metrics::default();
         metrics.refused("busy");
         metrics.outage("reset", Duration::from_millis(300));
-        metrics.bytes_in.inc_by(7);
+        metrics.received(7);
         let text = metrics.text();
         assert!(text.contains("rejoin_refusals_total{kind=\"busy\"} 1\n"), "{text}");
         assert!(text.contains("rejoin_outage_seconds_bucket{le=\"0.5\",cause=\"reset\"} 1\n"), "{text}");
         assert!(text.contains("rejoin_frame_bytes_total{direction=\"in\"} 7\n"), "{text}");
         assert!(text.ends_with("# EOF\n"), "{text}");
+    }
+
+    #[test]
+    fn metrics_that_are_off_count_nothing() {
+        let note = |metrics: &Metrics| {
+            metrics.refused("busy");
+            metrics.outage("reset", Duration::from_millis(300));
+            metrics.received(7);
+            metrics.sent(9);
+            metrics.resumed(Duration::from_millis(4));
+            metrics.synced(Duration::from_millis(2));
+        };
+        let (on, off) = (Metrics::default(), Metrics::off());
+        note(&on);
+        note(&off);
+        // Labels come in any order.
+        let lines = |metrics: &Metrics| {
+            let mut lines: Vec<String> = metrics.text().lines().map(str::to_owned).collect();
+            lines.sort();
+            lines
+        };
+        assert_eq!(lines(&off), lines(&Metrics::default()));
+        assert_ne!(lines(&on), lines(&off));
+        assert_eq!(off.mean_sync_ms(), None);
     }
 
     #[cfg(target_os = "linux")]

@@ -1,10 +1,12 @@
 //! One connection: TLS, hello, frames in and out, silence. Signatures are checked and made here, off the engine.
 
+use std::future::ready;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::timeout;
 use tokio_rustls::TlsStream;
@@ -27,12 +29,12 @@ use crate::model::pulse::Silence;
 use crate::model::refusal::Refusal;
 use crate::model::sign::Signed;
 use crate::model::statement::{Proof, Resume};
-use crate::model::time::Now;
+use crate::model::time::{Clock, Now};
 use crate::mutant::{Mutant, is_on};
 use crate::net::seam::Stream;
 use crate::net::tls::{self, Secured};
 use crate::ops::event;
-use crate::ops::host::Stopwatch;
+use crate::ops::host::{Stopwatch, sleep_until};
 use crate::ops::metrics::Metrics;
 use crate::wire::{self, Decoded, Decoder, FrameError};
 
@@ -65,8 +67,7 @@ struct Conn {
     /// What the engine has not dealt with yet.
     turns: Arc<Semaphore>,
     guest: Guest,
-    reader: Reader,
-    writer: WriteHalf<TlsStream<Stream>>,
+    link: Link,
     metrics: Arc<Metrics>,
     /// Since it asked for its session.
     asked: Option<Stopwatch>,
@@ -74,9 +75,9 @@ struct Conn {
     back: Option<(SessionId, Name)>,
 }
 
-/// Frames from the client.
-struct Reader {
-    half: ReadHalf<TlsStream<Stream>>,
+/// Frames from the client and to it.
+struct Link {
+    stream: TlsStream<Stream>,
     decoder: Decoder,
     buffer: Box<[u8; READ_BYTES]>,
     metrics: Arc<Metrics>,
@@ -119,15 +120,12 @@ pub(crate) async fn serve(house: Arc<House>, stream: Stream, peer: SocketAddr, g
         return;
     }
     let Secured { stream, exporter, .. } = secured;
-    let (half, writer) = tokio::io::split(stream);
     let decoder = Decoder::new(FRAME_BYTES_STRANGER_MAX);
-    let mut reader =
-        Reader { half, decoder, buffer: Box::new([0; READ_BYTES]), metrics: Arc::clone(&house.ops.metrics) };
-    let mut writer = writer;
-    let hello = timeout(FIRST_FRAME_MAX, reader.hello()).await.unwrap_or(Err(End::Close(CloseReason::Silent)));
+    let mut link = Link { stream, decoder, buffer: Box::new([0; READ_BYTES]), metrics: Arc::clone(&house.ops.metrics) };
+    let hello = timeout(FIRST_FRAME_MAX, link.hello()).await.unwrap_or(Err(End::Close(CloseReason::Silent)));
     let hello = match hello {
         Ok(hello) => hello,
-        Err(end) => return farewell(&mut writer, peer.ip(), &end).await,
+        Err(end) => return link.farewell(peer.ip(), &end).await,
     };
     let mut nonce = [0; 16];
     house.entropy.fill(&mut nonce);
@@ -152,8 +150,7 @@ pub(crate) async fn serve(house: Arc<House>, stream: Stream, peer: SocketAddr, g
         silence,
         turns,
         guest,
-        reader,
-        writer,
+        link,
         metrics,
         asked: None,
         back: None,
@@ -182,7 +179,7 @@ impl Drop for Counted {
     }
 }
 
-impl Reader {
+impl Link {
     /// The first frame.
     async fn hello(&mut self) -> Result<Hello, End> {
         loop {
@@ -208,15 +205,51 @@ impl Reader {
 
     /// Waits for bytes.
     async fn fill(&mut self) -> Result<(), End> {
-        match self.half.read(&mut self.buffer[..]).await {
+        match self.stream.read(&mut self.buffer[..]).await {
             Ok(0) => Err(End::Lost(LinkEnd::Closed)),
             Ok(count) => {
-                self.metrics.bytes_in.inc_by(count as u64);
+                self.metrics.received(count);
                 self.decoder.feed(&self.buffer[..count]);
                 Ok(())
             }
             Err(_) => Err(End::Lost(LinkEnd::Reset)),
         }
+    }
+
+    /// Writes and flushes. A client that does not read for as long as silence is allowed is dropped.
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), End> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.metrics.sent(bytes.len());
+        let write = async {
+            self.stream.write_all(bytes).await?;
+            self.stream.flush().await
+        };
+        match timeout(SILENCE_IDLE_MAX, write).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(End::Lost(LinkEnd::Reset)),
+            Err(_) => Err(End::Close(CloseReason::Slow)),
+        }
+    }
+
+    /// Says why, if there is something to say, and closes.
+    async fn farewell(&mut self, ip: IpAddr, end: &End) {
+        let message = match end {
+            End::Lost(_) | End::Dropped => None,
+            End::Version => Some(ToClient::UpgradeRequired { min: wire::VERSION_MIN, max: wire::VERSION_MAX }),
+            End::Close(why) => Some(ToClient::Closing { why: *why, retry_after_ms: 0 }),
+        };
+        if matches!(end, End::Version | End::Close(CloseReason::Malformed | CloseReason::Slow)) {
+            info!(event = event::MISBEHAVED, %ip, ?end, "a connection is closed");
+        }
+        let bytes = message.map(|message| wire::encode(&message)).unwrap_or_default();
+        let goodbye = async {
+            self.stream.write_all(&bytes).await?;
+            self.stream.shutdown().await
+        };
+        // Nothing more can be done for a peer that does not take it.
+        let _ = timeout(GOODBYE_MAX, goodbye).await;
     }
 }
 
@@ -234,7 +267,7 @@ impl Conn {
             End::Close(_) | End::Version | End::Dropped => LinkEnd::Ours,
         };
         self.house.close(self.id, cause).await;
-        farewell(&mut self.writer, self.ip, &end).await;
+        self.link.farewell(self.ip, &end).await;
         let (conn, ip, port, cause) = (self.id.0, self.ip, self.port, end_word(cause));
         info!(event = event::DISCONNECTED, conn, %ip, port, cause, "disconnected");
     }
@@ -243,9 +276,12 @@ impl Conn {
     async fn talk(&mut self, orders: &mut mpsc::Receiver<Order>) -> End {
         let mut some = Vec::new();
         let mut heard = None;
+        // Set again only when it has run out: what comes between only puts the deadline off.
+        let mut alarm = self.deadline();
+        let mut silent = pin!(alarm_at(Arc::clone(&self.house.clock), alarm));
         loop {
             if heard.is_none() {
-                heard = match self.reader.next() {
+                heard = match self.link.next() {
                     Ok(message) => message,
                     Err(end) => return end,
                 };
@@ -253,8 +289,17 @@ impl Conn {
                     self.silence.heard(self.house.clock.now());
                 }
             }
-            let deadline = if is_on(Mutant::SilenceIgnoredByServer) { Now::NEVER } else { self.silence.deadline() };
-            let (house, turns) = (Arc::clone(&self.house), Arc::clone(&self.turns));
+            // A heartbeat is answered here and at once: it needs nothing of the engine.
+            let ping = match heard {
+                Some(Decoded::Message(ToServer::Ping(number))) => Some(number),
+                Some(Decoded::Message(_) | Decoded::Unknown(_)) | None => None,
+            };
+            let deadline = self.deadline();
+            if deadline < alarm {
+                alarm = deadline;
+                silent.set(alarm_at(Arc::clone(&self.house.clock), alarm));
+            }
+            let turns = &self.turns;
             tokio::select! {
                 // What is owed goes out before more is taken in.
                 biased;
@@ -266,21 +311,36 @@ impl Conn {
                         return end;
                     }
                 }
-                Ok(turn) = turns.acquire_owned(), if heard.is_some() => {
+                number = ready(ping.unwrap_or_default()), if ping.is_some() => {
+                    heard = None;
+                    if let Err(end) = self.reply(ToClient::Pong(number)).await {
+                        return end;
+                    }
+                }
+                Ok(turn) = async { Arc::clone(turns).acquire_owned().await }, if heard.is_some() => {
                     if let Some(message) = heard.take()
                         && let Err(end) = self.take(message, turn).await
                     {
                         return end;
                     }
                 }
-                filled = self.reader.fill(), if heard.is_none() => if let Err(end) = filled {
+                filled = self.link.fill(), if heard.is_none() => if let Err(end) = filled {
                     return end;
                 },
-                () = crate::ops::host::sleep_until(&*house.clock, deadline), if heard.is_none() => {
-                    return End::Close(CloseReason::Silent);
+                () = &mut silent, if heard.is_none() => {
+                    if deadline <= alarm {
+                        return End::Close(CloseReason::Silent);
+                    }
+                    alarm = deadline;
+                    silent.set(alarm_at(Arc::clone(&self.house.clock), alarm));
                 }
             }
         }
+    }
+
+    /// When silence is too long.
+    fn deadline(&self) -> Now {
+        if is_on(Mutant::SilenceIgnoredByServer) { Now::NEVER } else { self.silence.deadline() }
     }
 
     /// One message from the client.
@@ -292,8 +352,7 @@ impl Conn {
         };
         let input = match message {
             ToServer::Hello(_) => return Err(End::Close(CloseReason::Malformed)),
-            ToServer::Ping(number) => return self.reply(ToClient::Pong(number)).await,
-            ToServer::Pong(_) => return Ok(()),
+            ToServer::Ping(_) | ToServer::Pong(_) => return Ok(()),
             ToServer::Resume(request) => {
                 info!(event = event::RETRY_SEEN, session = %request.session, ip = %self.ip, conn = conn.0, "retry seen");
                 self.resume = Some(request.clone());
@@ -368,11 +427,11 @@ impl Conn {
         if let ToClient::Live(view) = &message {
             self.guest.logged_in();
             if let Some(asked) = self.asked.take() {
-                self.metrics.resumes.observe(asked.elapsed().as_secs_f64());
+                self.metrics.resumed(asked.elapsed());
                 self.back = Some((view.session, view.name.clone()));
             }
             self.live = true;
-            self.reader.decoder.set_limit(FRAME_BYTES_MAX);
+            self.link.decoder.set_limit(FRAME_BYTES_MAX);
         }
         bytes.extend_from_slice(&wire::encode(&message));
     }
@@ -381,41 +440,14 @@ impl Conn {
         self.write(&wire::encode(&message)).await
     }
 
-    /// Writes and flushes. A client that does not read for as long as silence is allowed is dropped.
     async fn write(&mut self, bytes: &[u8]) -> Result<(), End> {
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        self.metrics.bytes_out.inc_by(bytes.len() as u64);
-        let write = async {
-            self.writer.write_all(bytes).await?;
-            self.writer.flush().await
-        };
-        match timeout(SILENCE_IDLE_MAX, write).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(End::Lost(LinkEnd::Reset)),
-            Err(_) => Err(End::Close(CloseReason::Slow)),
-        }
+        self.link.write(bytes).await
     }
 }
 
-/// Says why, if there is something to say, and closes.
-async fn farewell(writer: &mut WriteHalf<TlsStream<Stream>>, ip: IpAddr, end: &End) {
-    let message = match end {
-        End::Lost(_) | End::Dropped => None,
-        End::Version => Some(ToClient::UpgradeRequired { min: wire::VERSION_MIN, max: wire::VERSION_MAX }),
-        End::Close(why) => Some(ToClient::Closing { why: *why, retry_after_ms: 0 }),
-    };
-    if matches!(end, End::Version | End::Close(CloseReason::Malformed | CloseReason::Slow)) {
-        info!(event = event::MISBEHAVED, %ip, ?end, "a connection is closed");
-    }
-    let bytes = message.map(|message| wire::encode(&message)).unwrap_or_default();
-    let goodbye = async {
-        writer.write_all(&bytes).await?;
-        writer.shutdown().await
-    };
-    // Nothing more can be done for a peer that does not take it.
-    let _ = timeout(GOODBYE_MAX, goodbye).await;
+/// Sleeps until a moment, or for ever.
+async fn alarm_at(clock: Arc<dyn Clock>, at: Now) {
+    sleep_until(&*clock, at).await;
 }
 
 /// How long a goodbye may take.

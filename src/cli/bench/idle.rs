@@ -82,7 +82,7 @@ const AT_ONCE: usize = 32;
 /// Files beside the sockets.
 const FILES_BESIDE: u64 = 200;
 /// What the logins leave behind is over after this.
-const SETTLED_AFTER: Duration = Duration::from_secs(6);
+const SETTLED_AFTER: Duration = Duration::from_secs(12);
 /// What a holder says when all its sessions are live.
 const HELD: &str = "held";
 

@@ -12,6 +12,8 @@ mod footprint;
 mod idle;
 #[cfg(unix)]
 mod kinds;
+#[cfg(target_os = "linux")]
+mod logging;
 #[cfg(unix)]
 mod machine;
 #[cfg(unix)]
@@ -54,6 +56,9 @@ enum What {
     /// What the server pays for sessions that only send heartbeats
     #[cfg(target_os = "linux")]
     Idle(idle::Idle),
+    /// What the log and the metrics take from a server whose players move as fast as they can
+    #[cfg(target_os = "linux")]
+    Logging(logging::Logging),
 }
 
 impl Bench {
@@ -70,6 +75,8 @@ impl Bench {
             What::Footprint(footprint) => footprint.run(),
             #[cfg(target_os = "linux")]
             What::Idle(idle) => idle.run(),
+            #[cfg(target_os = "linux")]
+            What::Logging(logging) => logging.run(),
         }
     }
 }

@@ -70,6 +70,12 @@ impl Ops {
         Self { log, ..Self::default() }
     }
 
+    /// Without a log and without counting.
+    #[must_use]
+    pub fn off() -> Self {
+        Self { metrics: Arc::new(Metrics::off()), ..Self::default() }
+    }
+
     /// Whether the server serves.
     #[must_use]
     pub fn is_ready(&self) -> bool {

@@ -26,6 +26,7 @@ pub(super) async fn now(ops: &Ops) -> Value {
         json!({ "match": id, "x": x, "o": o, "game": row.game, "ply": row.plies, "state": row.state })
     };
     let (syncs, sync_ms) = ops.metrics.syncs_so_far();
+    let (bytes_in, bytes_out) = ops.metrics.bytes_so_far();
     let (cpu_s, rss) = metrics::process().unzip();
     json!({
         "at": ops.log.as_ref().map(|log| log.wall().0),
@@ -43,8 +44,8 @@ pub(super) async fn now(ops: &Ops) -> Value {
         "mean_sync_ms": ops.metrics.mean_sync_ms(),
         "syncs": syncs,
         "sync_ms": sync_ms,
-        "bytes_in": ops.metrics.bytes_in.get(),
-        "bytes_out": ops.metrics.bytes_out.get(),
+        "bytes_in": bytes_in,
+        "bytes_out": bytes_out,
         "engine_lag_ms": ops.metrics.engine_lag.get() * 1000.0,
         "cpu_s": cpu_s,
         "resident_bytes": rss,
