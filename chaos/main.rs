@@ -31,7 +31,7 @@ use sim::regression::{DIR, Regression};
 use sim::{broken, report, same, shrink};
 
 /// Worlds of the short form, which `cargo test` runs: lane, players, worlds.
-const SHORT: [(Lane, u8, u64); 3] = [(Lane::Pure, 2, 12_000), (Lane::Full, 2, 200), (Lane::Full, 10, 5)];
+const SHORT: [(Lane, u8, u64); 3] = [(Lane::Pure, 2, 20_000), (Lane::Full, 2, 200), (Lane::Full, 10, 5)];
 /// How long a failing plan is made smaller.
 const SHRINK_MAX: Duration = Duration::from_secs(60);
 /// Failures that are told in full.
