@@ -24,9 +24,10 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 
 use sim::batch::{Batch, Sum, plan};
+use sim::broken::Search;
 use sim::lane::Lane;
 use sim::outcome::Outcome;
-use sim::plan::Plan;
+use sim::plan::{Focus, Plan};
 use sim::regression::{DIR, Regression};
 use sim::{broken, report, same, shrink};
 
@@ -59,6 +60,9 @@ struct Args {
     /// Players in each world
     #[arg(long, default_value_t = 2)]
     players: u8,
+    /// Only worlds that look here most
+    #[arg(long)]
+    focus: Option<Focus>,
     /// No world begins after so many minutes
     #[arg(long)]
     minutes: Option<u64>,
@@ -116,7 +120,10 @@ impl Args {
     fn run(&self) -> bool {
         let jobs = self.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into));
         if let Some(name) = &self.mutant {
-            return broken::one(name, jobs);
+            let lane = self.lane.unwrap_or(Lane::Pure);
+            let worlds = self.seeds.unwrap_or(40_000);
+            let said = self.lane.is_some() || self.seeds.is_some() || self.focus.is_some();
+            return broken::one(name, jobs, said.then_some(Search { lane, worlds, focus: self.focus }));
         }
         if self.mutants {
             return broken::all(jobs);
@@ -134,7 +141,8 @@ impl Args {
         }
         if let Some(seed) = self.seed {
             let lanes = self.lane.map_or(Lane::ALL.to_vec(), |lane| vec![lane]);
-            let well = lanes.iter().filter(|lane| self.one(**lane, &plan(**lane, seed, self.players))).count();
+            let well =
+                lanes.iter().filter(|lane| self.one(**lane, &plan(**lane, seed, self.players, self.focus))).count();
             return well == lanes.len();
         }
         let mut well = self.regressions();
@@ -156,7 +164,7 @@ impl Args {
                 continue;
             }
             let seeds = self.from..self.from.saturating_add(worlds);
-            let batch = Batch { lane, seeds, players, jobs, until, first_only: false };
+            let batch = Batch { lane, seeds, players, focus: self.focus, jobs, until, first_only: false };
             well &= self.batch(&batch);
         }
         well
@@ -214,8 +222,9 @@ impl Args {
         for (seed, outcome) in sum.failed.iter().take(FAILURES_TOLD) {
             let (lane, name) = (batch.lane, batch.lane.name());
             println!(
-                "\nFAILED: cargo test --test chaos -- --lane {name} --players {} --seed {seed} --trace",
-                batch.players
+                "\nFAILED: cargo test --test chaos -- --lane {name} --players {} {}--seed {seed} --trace",
+                batch.players,
+                batch.focus.map_or_else(String::new, |focus| format!("--focus {} ", focus.name()))
             );
             tell(outcome);
             let plan = batch.plan(*seed);

@@ -124,8 +124,6 @@ mutants! {
     StaleEpochTaken = "stale-epoch-taken",
     /// A seat's key changes without the opponent's promise: moves that only the opponent has are dropped.
     PromiseSkipped = "promise-skipped",
-    /// Receipts for entries that a newer grant drops, and of a device it replaces, still count.
-    OldReceiptsCount = "old-receipts-count",
     /// Of two different entries the later takes the place of the one that was stored first: a shown move changes.
     SecondEntryKept = "second-entry-kept",
     /// Two different entries of one seat at one ply are no foul: who lies gets away with it.

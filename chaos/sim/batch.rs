@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::lane::Lane;
 use super::outcome::{Coverage, Outcome};
-use super::plan::Plan;
+use super::plan::{Focus, Plan};
 use super::swarm;
 
 /// A world that takes longer than this on the clock of the machine hangs.
@@ -25,6 +25,8 @@ pub(crate) struct Batch {
     pub(crate) lane: Lane,
     pub(crate) seeds: Range<u64>,
     pub(crate) players: u8,
+    /// Of the worlds that look somewhere most, only those that look here.
+    pub(crate) focus: Option<Focus>,
     pub(crate) jobs: usize,
     /// No world begins after this.
     pub(crate) until: Option<Instant>,
@@ -46,7 +48,7 @@ pub(crate) struct Sum {
 impl Batch {
     /// The plan of one of its seeds.
     pub(crate) fn plan(&self, seed: u64) -> Plan {
-        plan(self.lane, seed, self.players)
+        plan(self.lane, seed, self.players, self.focus)
     }
 
     /// Runs them.
@@ -104,9 +106,10 @@ impl Batch {
     }
 }
 
-/// What a seed is in a lane: faults that the lane does not know are left out.
-pub(crate) fn plan(lane: Lane, seed: u64, players: u8) -> Plan {
-    let mut plan = swarm::plan(seed, players);
+/// What a seed is in a lane: faults that the lane does not know are left out. With a focus it is what it would be had it
+/// drawn that one.
+pub(crate) fn plan(lane: Lane, seed: u64, players: u8, focus: Option<Focus>) -> Plan {
+    let mut plan = swarm::plan(seed, players, focus);
     plan.faults.retain(|fault| lane.knows(&fault.kind));
     plan
 }

@@ -13,12 +13,15 @@ use rejoin::model::id::Name;
 use rejoin::model::password::Password;
 use rejoin::store::faulty::Seeded;
 
+/// Between the numbers of commands of a player and of somebody who stays at a device that was left.
+const STAYS_OP: u64 = 1 << 32;
 /// After a refusal.
 const AGAIN_AFTER_MS: u64 = 150;
 /// Between two looks at a table where it is the other's turn.
 const WAITING_MS: u64 = 250;
 
 /// Somebody who plays.
+#[derive(Clone)]
 pub(crate) struct Human {
     pub(crate) name: String,
     /// The other of the pair; nobody for one who only looks around.
@@ -28,11 +31,13 @@ pub(crate) struct Human {
     game: String,
     think_ms: u64,
     whims: u8,
+    is_prompt: bool,
     /// Matches to be played.
     wanted: usize,
     random: Seeded,
-    /// Number of the device in use, from 1.
+    /// Number of the device in use, from 1, and of the newest one.
     device: u8,
+    newest: u8,
     /// Next number of a command; numbers of two players differ.
     op: u64,
     step: u64,
@@ -52,6 +57,8 @@ pub(crate) struct Human {
     open: BTreeSet<String>,
     done: BTreeSet<String>,
     act_at_ms: u64,
+    /// Somebody who has stayed at a device that its player has left: plays on, and nothing else.
+    stays: bool,
 }
 
 /// The match one sits in.
@@ -100,6 +107,8 @@ pub(crate) struct Ways<'a> {
     pub(crate) think_ms: u64,
     pub(crate) whims: u8,
     pub(crate) matches: u8,
+    /// Whether what is typed is read before anything else is shown: only then a move off turn is surely one.
+    pub(crate) is_prompt: bool,
 }
 
 impl Human {
@@ -115,9 +124,11 @@ impl Human {
             game: ways.game.to_owned(),
             think_ms: ways.think_ms,
             whims: ways.whims,
+            is_prompt: ways.is_prompt,
             wanted: usize::from(ways.matches),
             random,
             device: 1,
+            newest: 1,
             op: u64::from(number),
             step: 1000,
             pending: VecDeque::new(),
@@ -132,7 +143,33 @@ impl Human {
             open: BTreeSet::new(),
             done: BTreeSet::new(),
             act_at_ms: first,
+            stays: false,
         }
+    }
+
+    /// Who stays at the device that this one leaves.
+    pub(crate) fn who_stays(&self) -> Self {
+        let (pending, passwords, all_passwords) = (VecDeque::new(), Vec::new(), Vec::new());
+        let (account, invites, whims, stays) = (false, false, 0, true);
+        // Numbers of its commands lie far from those of all others.
+        let op = self.op + STAYS_OP;
+        Self { pending, passwords, all_passwords, account, invites, whims, stays, op, partner: None, ..self.clone() }
+    }
+
+    /// Sits down at another device while the process at this one goes on; what it was asked here and has not answered is
+    /// unknown.
+    pub(crate) fn leaves(&mut self, now_ms: u64, device: Option<u8>, history: &mut Vec<Record>) {
+        for (op, _, _) in std::mem::take(&mut self.pending) {
+            history.push(self.line(now_ms, What::Unknown { op }));
+        }
+        (self.live, self.table, self.invited, self.session) = (false, None, false, false);
+        self.newest += u8::from(device.is_none());
+        self.device = device.unwrap_or(self.newest);
+    }
+
+    /// Whether this is who has stayed at a device that was left.
+    pub(crate) const fn stays(&self) -> bool {
+        self.stays
     }
 
     /// What the device in use is called in the history.
@@ -147,7 +184,8 @@ impl Human {
 
     /// Whether all that was to be played is played, and told as recorded.
     pub(crate) fn is_done(&self) -> bool {
-        self.partner.is_none() && self.account
+        self.stays
+            || self.partner.is_none() && self.account
             || self.partner.is_some() && self.done.len() >= self.wanted && self.open.is_empty()
     }
 
@@ -212,7 +250,8 @@ impl Human {
 
     /// It sits down at another device; the process there has not begun.
     pub(crate) const fn changes_device(&mut self) {
-        self.device += 1;
+        self.newest += 1;
+        self.device = self.newest;
         self.session = false;
     }
 
@@ -347,7 +386,10 @@ impl Human {
     }
 
     fn choose(&mut self, user: Option<&str>) -> Option<(Call, Typed)> {
-        if user.is_none() {
+        if self.stays && self.table.is_none() {
+            return None;
+        }
+        if user.is_none() && !self.stays {
             // Before there is a link nothing can be done about it.
             return self.live.then(|| self.enter());
         }
@@ -372,13 +414,17 @@ impl Human {
 
     fn at_table(&mut self, table: Table) -> Option<(Call, Typed)> {
         let own = table.turn.as_deref() == Some(&table.you);
+        // Who is asked to another table while sitting at one may say yes.
+        if self.invited && self.whims > 0 && self.random.up_to(3) == 0 {
+            return Some(self.play_elsewhere(&table));
+        }
         if !table.decided && self.random.up_to(99) < usize::from(self.whims) {
             return Some(self.whim(&table));
         }
         if table.decided || !own {
             return None;
         }
-        let cells = free_cells(&table.rows, &self.game);
+        let cells = free_cells(&table.rows);
         if cells.is_empty() {
             return None;
         }
@@ -391,7 +437,7 @@ impl Human {
     fn whim(&mut self, table: &Table) -> (Call, Typed) {
         let match_id = table.match_id.clone();
         let ask = |typed: Typed| (Call::Ask { word: typed.word().to_owned() }, typed);
-        match self.random.up_to(11) {
+        match self.random.up_to(14) {
             0 => (Call::End { match_id }, Typed::End),
             1 => (Call::Leave { match_id }, Typed::Leave),
             2 => self.change_password(),
@@ -400,8 +446,31 @@ impl Human {
             6 | 7 => ask(Typed::List),
             8 => ask(Typed::Delay),
             9 => ask(Typed::Board),
+            10 | 11 => self.play_elsewhere(table),
+            12 | 13 if self.is_prompt => self.play_anywhere(table),
             _ => ask(Typed::Status),
         }
+    }
+
+    /// Another match, of another game, with the same partner; be it by an invitation to one.
+    fn play_elsewhere(&self, table: &Table) -> (Call, Typed) {
+        let Some(partner) = self.partner.clone() else { return (ask_status(), Typed::Status) };
+        if self.invited {
+            return (Call::Accept { opponent: partner.clone() }, Typed::Accept(Some(name(&partner))));
+        }
+        let other = if table.rows.len() == 3 { "connect4" } else { "tictactoe" };
+        let spec = GameSpec::named(other).expect("there are these games");
+        (Call::Begin { opponent: partner.clone() }, Typed::Begin(name(&partner), spec))
+    }
+
+    /// A move, whoever's turn it is.
+    fn play_anywhere(&mut self, table: &Table) -> (Call, Typed) {
+        let cells = free_cells(&table.rows);
+        let Some((row, col)) = cells.get(self.random.up_to(cells.len().max(1) - 1)).copied() else {
+            return (ask_status(), Typed::Status);
+        };
+        let call = Call::Send { match_id: table.match_id.clone(), ply: table.ply, row, col };
+        (call, Typed::Send(vec![row.to_string(), col.to_string()]))
     }
 
     fn change_password(&mut self) -> (Call, Typed) {
@@ -439,9 +508,14 @@ impl Human {
     }
 }
 
+fn ask_status() -> Call {
+    Call::Ask { word: Typed::Status.word().to_owned() }
+}
+
 /// The cells a move can be made to, as row and column from 1.
-fn free_cells(rows: &[String], game: &str) -> Vec<(u16, u16)> {
-    let falls = game == "connect4";
+fn free_cells(rows: &[String]) -> Vec<(u16, u16)> {
+    // Of the games that are played here one has six rows, and its stones fall.
+    let falls = rows.len() == 6;
     let is_free = |row: usize, col: usize| rows[row].as_bytes().get(col) == Some(&b'.');
     let mut cells = Vec::new();
     for (row, text) in rows.iter().enumerate() {

@@ -14,6 +14,9 @@ pub(crate) struct Plan {
     pub(crate) seed: u64,
     /// What it is about.
     pub(crate) mode: Mode,
+    /// Where it looks most.
+    #[serde(default)]
+    pub(crate) focus: Focus,
     /// Players; an even number, each pair plays among itself.
     pub(crate) players: u8,
     /// Matches each pair plays.
@@ -54,6 +57,41 @@ pub(crate) enum Mode {
     Clock,
 }
 
+/// What a world does more of than of anything else. Each seed draws one; what is rare everywhere is common in some worlds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Focus {
+    /// Everything alike.
+    #[default]
+    Broad,
+    /// Players change devices in mid-match, and the ones they leave go on.
+    Seats,
+    /// The server comes back from a copy, between changes of devices.
+    Recovery,
+    /// Power cuts and errors of disks, with many small segments and snapshots.
+    Disks,
+    /// Links that are silent, cut short, or taken up again; servers that come and go.
+    Links,
+    /// A player who lies, and may change devices.
+    Liars,
+    /// Players who type everything that there is to type, in several matches.
+    Whims,
+}
+
+impl Focus {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Broad => "broad",
+            Self::Seats => "seats",
+            Self::Recovery => "recovery",
+            Self::Disks => "disks",
+            Self::Links => "links",
+            Self::Liars => "liars",
+            Self::Whims => "whims",
+        }
+    }
+}
+
 /// Which simulated disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -82,8 +120,10 @@ pub(crate) struct Fault {
 pub(crate) enum Host {
     /// The server's.
     Server,
-    /// A player's.
+    /// A player's: the device that the player sits at.
     Player(u8),
+    /// A device that the player has left, and that goes on.
+    Left(u8),
 }
 
 /// What a liar does.
@@ -98,6 +138,8 @@ pub(crate) enum Lie {
     Replay,
     /// Signs with a key that is not in the grant.
     Forge,
+    /// Goes on signing with the key that its seat had before it was moved.
+    Stale,
 }
 
 /// The kinds of faults.
@@ -158,6 +200,14 @@ pub(crate) enum Kind {
     LoginStorm { others: u8 },
     /// The player goes on at another device; the first is shut.
     TakeDevice { player: u8 },
+    /// The player goes on at another device. The first cannot reach the server for so long, and somebody there plays on.
+    LeaveDevice { player: u8 },
+    /// The player sits down again at the device that was left.
+    ReturnDevice { player: u8 },
+    /// Somebody who has listened says again what the player has resumed its session with.
+    ReplayResume { player: u8 },
+    /// For so long each link of the player to the server breaks soon after it is live.
+    CutShort { player: u8, ms: u16 },
     /// The server is asked to stop in order.
     PlannedRestart,
     /// The server is killed, and its power goes again in the `after`-th operation of its disk as it recovers.
@@ -200,6 +250,10 @@ impl Kind {
         Self::WipeServer,
         Self::LoginStorm { others: 1 },
         Self::TakeDevice { player: 0 },
+        Self::LeaveDevice { player: 0 },
+        Self::ReturnDevice { player: 0 },
+        Self::ReplayResume { player: 0 },
+        Self::CutShort { player: 0, ms: 1 },
         Self::PlannedRestart,
         Self::TwiceDown { after: 1 },
         Self::Flap { times: 1 },
@@ -208,13 +262,14 @@ impl Kind {
         Self::Liar { player: 0, lie: Lie::Withhold },
         Self::Liar { player: 0, lie: Lie::Replay },
         Self::Liar { player: 0, lie: Lie::Forge },
+        Self::Liar { player: 0, lie: Lie::Stale },
     ];
 
     /// Whether all hosts it names are there in a world of so many players.
     pub(crate) fn fits(&self, players: u8) -> bool {
         let there = |host: Host| match host {
             Host::Server => true,
-            Host::Player(player) => player < players,
+            Host::Player(player) | Host::Left(player) => player < players,
         };
         match *self {
             Self::Kill { host }
@@ -237,6 +292,10 @@ impl Kind {
             Self::OneWay { from, to } => there(from) && there(to),
             Self::WipePlayer { player }
             | Self::TakeDevice { player }
+            | Self::LeaveDevice { player }
+            | Self::ReturnDevice { player }
+            | Self::ReplayResume { player }
+            | Self::CutShort { player, .. }
             | Self::NewAddress { player }
             | Self::Liar { player, .. } => player < players,
             Self::PlayersApart
@@ -282,6 +341,10 @@ impl Kind {
             Self::WipeServer => "wipe-server",
             Self::LoginStorm { .. } => "login-storm",
             Self::TakeDevice { .. } => "take-device",
+            Self::LeaveDevice { .. } => "leave-device",
+            Self::ReturnDevice { .. } => "return-device",
+            Self::ReplayResume { .. } => "replay-resume",
+            Self::CutShort { .. } => "cut-short",
             Self::PlannedRestart => "planned-restart",
             Self::TwiceDown { .. } => "twice-down",
             Self::Flap { .. } => "flap",
@@ -290,6 +353,7 @@ impl Kind {
             Self::Liar { lie: Lie::Withhold, .. } => "liar-withholds",
             Self::Liar { lie: Lie::Replay, .. } => "liar-replays",
             Self::Liar { lie: Lie::Forge, .. } => "liar-forges",
+            Self::Liar { lie: Lie::Stale, .. } => "liar-signs-for-an-old-epoch",
         }
     }
 }
@@ -299,6 +363,7 @@ impl fmt::Display for Host {
         match self {
             Self::Server => to.write_str("server"),
             Self::Player(number) => write!(to, "p{number}"),
+            Self::Left(number) => write!(to, "left p{number}"),
         }
     }
 }

@@ -70,6 +70,7 @@ fn plan(kind: Kind) -> Plan {
     Plan {
         seed: 1,
         mode: Mode::CrashPoint,
+        focus: super::plan::Focus::Broad,
         players: 2,
         matches: 1,
         game: "tictactoe".to_owned(),

@@ -21,7 +21,7 @@ pub(crate) fn print(lane: Lane, seeds: Range<u64>, players: u8) {
 const HASH: &str = "hash: ";
 
 fn hash(lane: Lane, seed: u64, players: u8) -> u64 {
-    lane.run(&plan(lane, seed, players), false).hash
+    lane.run(&plan(lane, seed, players, None), false).hash
 }
 
 /// Runs the worlds here on some threads, and in another process one by one from the last; whether each is the same.

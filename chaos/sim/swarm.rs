@@ -6,7 +6,7 @@
 
 use rejoin::store::faulty::Seeded;
 
-use super::plan::{DiskModel, Fault, Host, Kind, Lie, Mode, Plan};
+use super::plan::{DiskModel, Fault, Focus, Host, Kind, Lie, Mode, Plan};
 
 /// Faults in one world, at most.
 const FAULTS_MAX: usize = 7;
@@ -15,8 +15,8 @@ pub(crate) const FOR_GOOD: u64 = u64::MAX;
 /// Points of a match at which crash-point plans kill.
 pub(crate) const CRASH_POINTS: u32 = 160;
 
-/// The plan of a seed, for so many players.
-pub(crate) fn plan(seed: u64, players: u8) -> Plan {
+/// The plan of a seed, for so many players: with the focus that it draws, or another one.
+pub(crate) fn plan(seed: u64, players: u8, focus: Option<Focus>) -> Plan {
     let mut draw = Draw(Seeded(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ u64::from(players)));
     let mode = match draw.below(100) {
         0..=54 => Mode::Safety,
@@ -25,11 +25,22 @@ pub(crate) fn plan(seed: u64, players: u8) -> Plan {
         82..=88 => Mode::Upgrade,
         _ => Mode::Clock,
     };
+    let drawn = match draw.below(100) {
+        0..=51 => Focus::Broad,
+        52..=59 => Focus::Seats,
+        60..=67 => Focus::Recovery,
+        68..=75 => Focus::Disks,
+        76..=83 => Focus::Links,
+        84..=91 => Focus::Liars,
+        _ => Focus::Whims,
+    };
+    let focus = focus.unwrap_or(drawn);
     let slow = draw.one_in(5);
     let game = if draw.one_in(6) { "connect4" } else { "tictactoe" };
     let mut plan = Plan {
         seed,
         mode,
+        focus,
         players,
         matches: 1 + u8::from(game == "tictactoe" && draw.one_in(3)),
         game: game.to_owned(),
@@ -42,12 +53,126 @@ pub(crate) fn plan(seed: u64, players: u8) -> Plan {
         heal_at_ms: 2_000 + draw.below(5_000),
         faults: Vec::new(),
     };
-    plan.faults = match mode {
-        Mode::CrashPoint => vec![crash_point(&mut draw, &plan)],
-        Mode::Safety | Mode::Liveness | Mode::Upgrade | Mode::Clock => swarm(&mut draw, &plan),
+    plan.faults = match (focus, mode) {
+        (Focus::Broad, Mode::CrashPoint) => vec![crash_point(&mut draw, &plan)],
+        (Focus::Broad, Mode::Safety | Mode::Liveness | Mode::Upgrade | Mode::Clock) => swarm(&mut draw, &plan),
+        (_, _) => focused(&mut draw, &mut plan),
     };
     plan.faults.sort_by_key(|fault| fault.at_ms);
     plan
+}
+
+/// Worlds that do more of one thing.
+fn focused(draw: &mut Draw, plan: &mut Plan) -> Vec<Fault> {
+    plan.mode = Mode::Safety;
+    plan.heal_at_ms = 4_000 + draw.below(4_000);
+    match plan.focus {
+        Focus::Broad => Vec::new(),
+        Focus::Seats => seats(draw, plan),
+        Focus::Recovery => recovery(draw, plan),
+        Focus::Disks => {
+            (plan.matches, plan.segment_bytes) = (1 + draw.few(4), draw.pick(&[600, 1_200]));
+            (plan.game, plan.think_ms) = ("tictactoe".to_owned(), draw.pick(&[20, 60]));
+            some_of(draw, plan, DISKS)
+        }
+        Focus::Links => some_of(draw, plan, LINKS),
+        Focus::Liars => {
+            let player = draw.player(plan);
+            let lie =
+                draw.pick(&[Lie::Equivocate, Lie::Equivocate, Lie::Withhold, Lie::Replay, Lie::Forge, Lie::Stale]);
+            let at_ms = 500 + draw.below(1_500);
+            let mut faults = vec![Fault { at_ms, for_ms: FOR_GOOD, kind: Kind::Liar { player, lie } }];
+            if lie == Lie::Stale || draw.one_in(4) {
+                let kind = Kind::LeaveDevice { player };
+                faults.push(Fault { at_ms: at_ms + 100 + draw.below(800), for_ms: 3_000, kind });
+            }
+            faults.extend(some_of(draw, plan, LIARS));
+            faults
+        }
+        Focus::Whims => {
+            (plan.whims, plan.matches) = (draw.pick(&[10, 25, 40]), 1 + draw.few(3));
+            (plan.game, plan.think_ms) = ("tictactoe".to_owned(), draw.pick(&[60, 150]));
+            some_of(draw, plan, WHIMS)
+        }
+    }
+}
+
+/// A few faults of some kinds.
+fn some_of(draw: &mut Draw, plan: &Plan, kinds: &[Make]) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let mut lost = Lost::default();
+    for _ in 0..1 + draw.below(5) {
+        let which = usize::try_from(draw.below(kinds.len() as u64)).expect("a small number");
+        let kind = kinds[which](draw, plan);
+        if lost.allows(&kind, plan) {
+            let at_ms = 200 + draw.below(plan.heal_at_ms - 300);
+            faults.push(Fault { at_ms, for_ms: length(draw, &kind), kind });
+        }
+    }
+    faults
+}
+
+/// A player leaves a device in mid-match, which plays on; news between the server and the other one are slow, or come late.
+fn seats(draw: &mut Draw, plan: &mut Plan) -> Vec<Fault> {
+    (plan.game, plan.think_ms) = (draw.pick(&["tictactoe", "connect4"]).to_owned(), draw.pick(&[20, 60, 150]));
+    plan.direct = true;
+    let player = draw.player(plan);
+    let other = Host::Player(player ^ 1);
+    let at_ms = 600 + draw.below(1_500);
+    let mut faults = vec![Fault { at_ms, for_ms: 1_500 + draw.below(4_000), kind: Kind::LeaveDevice { player } }];
+    if draw.one_in(2) {
+        // What the two have played without the server comes to it only now.
+        let for_ms = 300 + draw.below(1_500);
+        let at_ms = (at_ms + draw.below(400)).saturating_sub(300);
+        faults.push(Fault { at_ms, for_ms, kind: Kind::Partition { one: other, other: Host::Server } });
+    }
+    if draw.one_in(2) {
+        let kind = Kind::SlowLink { one: other, other: Host::Server, ms: draw.pick(&[80, 250, 400]) };
+        faults.push(Fault { at_ms: at_ms + 500, for_ms: 4_000, kind });
+    }
+    if draw.one_in(2) {
+        let kind = Kind::SlowSync { host: Host::Server, ms: draw.pick(&[20, 150, 600]) };
+        faults.push(Fault { at_ms: at_ms + 200, for_ms: 4_000, kind });
+    }
+    if draw.one_in(3) {
+        let at_ms = at_ms + 1_500 + draw.below(2_000);
+        faults.push(Fault { at_ms, for_ms: 1_000 + draw.below(1_500), kind: Kind::ReturnDevice { player } });
+    }
+    faults.extend(some_of(draw, plan, SEATS).into_iter().take(1));
+    faults.retain(|fault| fault.at_ms + 100 < plan.heal_at_ms);
+    faults
+}
+
+/// A player changes devices, the server comes back from a copy, and the player goes back to the first device while the
+/// other one is away.
+fn recovery(draw: &mut Draw, plan: &mut Plan) -> Vec<Fault> {
+    (plan.game, plan.think_ms) = ("connect4".to_owned(), draw.pick(&[20, 60, 150]));
+    plan.heal_at_ms = 7_000 + draw.below(3_000);
+    let player = draw.player(plan);
+    let other = Host::Player(player ^ 1);
+    let leaves_at = 700 + draw.below(1_000);
+    let wiped_at = leaves_at + 1_600 + draw.below(1_500);
+    let away = draw.pick(&[300, 900, 1_500, 2_500]);
+    let mut faults = vec![
+        Fault { at_ms: leaves_at, for_ms: 1_500 + draw.below(6_000), kind: Kind::LeaveDevice { player } },
+        Fault { at_ms: wiped_at, for_ms: 20 + draw.below(300), kind: Kind::WipeServer },
+    ];
+    // What the player does then is known to the server alone.
+    let hidden = Fault {
+        at_ms: wiped_at - draw.below(600),
+        for_ms: away,
+        kind: Kind::Partition { one: other, other: Host::Server },
+    };
+    if !draw.one_in(4) {
+        faults.push(hidden);
+        faults.push(Fault { kind: Kind::PlayersApart, ..hidden });
+    }
+    if !draw.one_in(4) {
+        let at_ms = (wiped_at + draw.below(600)).saturating_sub(200);
+        faults.push(Fault { at_ms, for_ms: 500 + draw.below(3_000), kind: Kind::ReturnDevice { player } });
+    }
+    faults.retain(|fault| fault.at_ms + 100 < plan.heal_at_ms);
+    faults
 }
 
 fn crash_point(draw: &mut Draw, plan: &Plan) -> Fault {
@@ -113,7 +238,10 @@ impl Lost {
                 self.server |= fine;
                 return fine;
             }
-            Kind::WipePlayer { player } | Kind::TakeDevice { player } | Kind::Liar { player, .. } => player / 2,
+            Kind::WipePlayer { player }
+            | Kind::TakeDevice { player }
+            | Kind::LeaveDevice { player }
+            | Kind::Liar { player, .. } => player / 2,
             Kind::Rot { host: Host::Player(player) } => player / 2,
             // The server's files come back from a copy, of which only accounts are sure to be in an upgrade.
             Kind::Rot { host: Host::Server } => return plan.mode != Mode::Upgrade,
@@ -185,12 +313,75 @@ const KINDS: &[Make] = &[
     |_, _| Kind::WipeServer,
     |draw, _| Kind::LoginStorm { others: 3 + draw.few(6) },
     |draw, plan| Kind::TakeDevice { player: draw.player(plan) },
+    |draw, plan| Kind::LeaveDevice { player: draw.player(plan) },
+    |draw, plan| Kind::ReplayResume { player: draw.player(plan) },
+    |draw, plan| Kind::CutShort { player: draw.player(plan), ms: draw.pick(&[1, 30, 200]) },
     |_, _| Kind::PlannedRestart,
     |draw, _| Kind::TwiceDown { after: 1 + draw.small(25) },
     |draw, _| Kind::Flap { times: 2 + draw.few(6) },
     |draw, plan| Kind::NewAddress { player: draw.player(plan) },
     |draw, plan| Kind::Liar { player: draw.player(plan), lie: Lie::Equivocate },
-    |draw, plan| Kind::Liar { player: draw.player(plan), lie: draw.pick(&[Lie::Withhold, Lie::Replay, Lie::Forge]) },
+    |draw, plan| Kind::Liar {
+        player: draw.player(plan),
+        lie: draw.pick(&[Lie::Withhold, Lie::Replay, Lie::Forge, Lie::Stale]),
+    },
+];
+const DISKS: &[Make] = &[
+    |draw, plan| Kind::PowerCut { host: draw.host(plan) },
+    |_, _| Kind::PowerCut { host: Host::Server },
+    |_, _| Kind::PowerCut { host: Host::Server },
+    |draw, plan| Kind::Kill { host: draw.host(plan) },
+    |draw, plan| Kind::AtDisk { host: draw.host(plan), after: 1 + draw.small(60) },
+    |_, _| Kind::PlannedRestart,
+    |draw, _| Kind::TwiceDown { after: 1 + draw.small(25) },
+    |draw, plan| Kind::DiskError { host: draw.host(plan) },
+    |draw, plan| Kind::Rot { host: draw.host(plan) },
+];
+const LINKS: &[Make] = &[
+    |draw, plan| Kind::CutShort { player: draw.player(plan), ms: draw.pick(&[1, 5, 30, 200]) },
+    |draw, plan| Kind::ReplayResume { player: draw.player(plan) },
+    |draw, plan| {
+        let (one, other) = draw.two(plan);
+        Kind::Partition { one, other }
+    },
+    |draw, plan| {
+        let (from, to) = draw.two(plan);
+        Kind::OneWay { from, to }
+    },
+    |draw, plan| Kind::Silence { host: draw.host(plan) },
+    |draw, plan| Kind::Pause { host: draw.host(plan) },
+    |_, _| Kind::PlayersApart,
+    |_, _| Kind::ServerAlone,
+    |_, _| Kind::Swizzle,
+    |draw, plan| Kind::RestartLoop { host: draw.host(plan), times: 2 + draw.few(4) },
+    |draw, plan| Kind::NewAddress { player: draw.player(plan) },
+];
+const LIARS: &[Make] = &[
+    |draw, plan| Kind::Kill { host: draw.host(plan) },
+    |draw, plan| {
+        let (one, other) = draw.two(plan);
+        Kind::Partition { one, other }
+    },
+    |_, _| Kind::PlayersApart,
+    |_, _| Kind::ServerAlone,
+    |_, _| Kind::PowerCut { host: Host::Server },
+];
+const WHIMS: &[Make] = &[
+    |draw, plan| Kind::Kill { host: draw.host(plan) },
+    |draw, plan| Kind::PowerCut { host: draw.host(plan) },
+    |draw, plan| Kind::AtSend { host: draw.host(plan), after: 1 + draw.small(30) },
+    |_, _| Kind::PlannedRestart,
+    |_, _| Kind::ServerAlone,
+    |draw, _| Kind::LatencyStorm { ms: draw.pick(&[100, 300]) },
+];
+const SEATS: &[Make] = &[
+    |draw, plan| Kind::Kill { host: draw.host(plan) },
+    |draw, plan| {
+        let (one, other) = draw.two(plan);
+        Kind::Partition { one, other }
+    },
+    |draw, _| Kind::LatencyStorm { ms: draw.pick(&[100, 300]) },
+    |_, _| Kind::PowerCut { host: Host::Server },
 ];
 const CLOCK_JUMP: usize = 0;
 const CLOCK_DRIFT: usize = 1;

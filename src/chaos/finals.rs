@@ -68,9 +68,16 @@ pub struct Entry {
     pub prev: String,
     /// Its own hash.
     pub hash: String,
+    /// Whether it bears the signature of the key that its seat had in its epoch.
+    #[serde(default = "yes")]
+    pub signed: bool,
     /// A grant that stands between this entry and the one before: then `prev` is the hash of that grant, which names the
     /// hash of the entry before as the end of its base.
     pub regrant: Option<Regrant>,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 /// A later grant.
@@ -174,6 +181,9 @@ pub struct Figures {
     pub outages: Vec<Outage>,
     /// Sessions that were live on two connections at once, and resumes taken twice; as text.
     pub doubles: Vec<String>,
+    /// Silences that were too long, and that nobody has acted upon.
+    #[serde(default)]
+    pub unnoticed: Vec<String>,
     /// Frames of an older run, or of an owner that was replaced, that were taken.
     pub stale: Vec<String>,
     /// Damage that was answered as if it were the truth.

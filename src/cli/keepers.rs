@@ -206,6 +206,8 @@ fn entries(chain: &Transcript) -> Vec<Entry> {
     let mut entries = Vec::new();
     for entry in chain.entries_from(0) {
         let body = entry.body();
+        let key = chain.key_of(body.epoch, body.seat);
+        let signed = key.is_some_and(|key| entry.signed().clone().verify(key, &server).is_ok());
         let mut regrant: Option<Regrant> = None;
         while let Some(grant) = grants.next_if(|grant| grant.base.plies <= body.ply) {
             let (hash, base) = (sign::hash(&server, grant).to_string(), grant.base.head.to_string());
@@ -224,6 +226,7 @@ fn entries(chain: &Transcript) -> Vec<Entry> {
             act,
             prev: body.prev.to_string(),
             hash: sign::hash(&server, body).to_string(),
+            signed,
             regrant,
         });
     }

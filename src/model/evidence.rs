@@ -155,9 +155,6 @@ impl Evidence {
     pub fn regrant(&mut self, grant: &Verified<Grant>) -> Result<(), Unplayable> {
         let before = self.chain.grant().keys;
         self.chain.regrant(grant)?;
-        if is_on(Mutant::OldReceiptsCount) {
-            return Ok(());
-        }
         let (plies, now) = (grant.body().base.plies, grant.body().keys);
         for seat in Seat::BOTH {
             let at = seat.index();

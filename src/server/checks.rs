@@ -1,4 +1,5 @@
-//! What a connection checks of what its player says as a keeper, before the engine hears of it: signatures.
+//! What a connection checks of what its player says as a keeper, before the engine hears of it: signatures; and whether it
+//! says anything.
 //!
 //! What must hold: the keys come from what this server has shown on this connection, or from grants it has signed that
 //! came with the message; what bears no right signature goes no further.
@@ -10,9 +11,18 @@ use crate::model::id::{ConnId, MatchId};
 use crate::model::key::{PublicKey, ServerId};
 use crate::model::limits::PLIES_MAX;
 use crate::model::message::{Entries, KeeperMessage, Proofs, ToClient};
+use crate::model::pulse::Silence;
 use crate::model::refusal::Refusal;
 use crate::model::sign::{Signed, Statement, Verified};
 use crate::model::statement::{Entry, Foul, Grant, Held};
+use crate::model::time::Now;
+use crate::mutant::{Mutant, is_on};
+
+/// When a connection is given up on which nothing comes.
+#[must_use]
+pub fn silent_at(silence: &Silence) -> Now {
+    if is_on(Mutant::SilenceIgnoredByServer) { Now::NEVER } else { silence.deadline() }
+}
 
 /// The checks of one connection.
 #[derive(Debug)]

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsStream;
 use tracing::{debug, info};
 
-use super::checks::Checks;
+use super::checks::{self, Checks};
 use super::log::{end_word, outage_told};
 use super::{House, doors::Guest};
 use crate::model::engine::Input;
@@ -30,7 +30,6 @@ use crate::model::refusal::Refusal;
 use crate::model::sign::Signed;
 use crate::model::statement::{Proof, Resume};
 use crate::model::time::{Clock, Now};
-use crate::mutant::{Mutant, is_on};
 use crate::net::seam::Stream;
 use crate::net::tls::{self, Secured};
 use crate::ops::event;
@@ -340,7 +339,7 @@ impl Conn {
 
     /// When silence is too long.
     fn deadline(&self) -> Now {
-        if is_on(Mutant::SilenceIgnoredByServer) { Now::NEVER } else { self.silence.deadline() }
+        checks::silent_at(&self.silence)
     }
 
     /// One message from the client.

@@ -299,6 +299,11 @@ impl World {
             }
             Kind::WipePlayer { player } => self.wipe_player(player).then(Vec::new),
             Kind::TakeDevice { player } => self.take_device(player).then(Vec::new),
+            // Of the pure lane alone.
+            Kind::LeaveDevice { .. }
+            | Kind::ReturnDevice { .. }
+            | Kind::ReplayResume { .. }
+            | Kind::CutShort { .. } => None,
             Kind::WipeServer => self.wipe_server().then(|| vec![Undo::Start(Host::Server)]),
             Kind::LoginStorm { others } => {
                 let first = u8::try_from(self.players.len()).ok()?;
@@ -536,7 +541,7 @@ impl World {
         self.sim.as_mut().expect("it is not over").bounce(name.as_str());
         match host {
             Host::Server => self.push("server", What::Started),
-            Host::Player(number) => {
+            Host::Player(number) | Host::Left(number) => {
                 let now = self.now_ms();
                 self.players[usize::from(number)].human.started(now, &mut self.history);
             }
@@ -631,6 +636,10 @@ impl Kind {
             Self::OneWay { from, .. } => Some(*from),
             Self::WipePlayer { player }
             | Self::TakeDevice { player }
+            | Self::LeaveDevice { player }
+            | Self::ReturnDevice { player }
+            | Self::ReplayResume { player }
+            | Self::CutShort { player, .. }
             | Self::NewAddress { player }
             | Self::Liar { player, .. } => Some(Host::Player(*player)),
             Self::PlayersApart

@@ -225,6 +225,8 @@ impl Liar {
                 let once = [have(Base::NONE), say(own.clone()), say(own), have(chain.head())];
                 once.iter().cycle().take(3 * once.len()).cloned().collect()
             }
+            // Of the pure lane alone.
+            Lie::Stale => Vec::new(),
             Lie::Forge => {
                 let stranger = SecretKey::from_seed(&[0xaa; 32]);
                 let next = chain.next_entry(Act::Resign, last.body.at);

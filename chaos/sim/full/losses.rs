@@ -56,7 +56,7 @@ impl World {
     fn open_matches(&self, host: Host) -> BTreeSet<String> {
         let of_host = |players: &BTreeSet<usize>| match host {
             Host::Server => true,
-            Host::Player(number) => players.contains(&usize::from(number)),
+            Host::Player(number) | Host::Left(number) => players.contains(&usize::from(number)),
         };
         let open = self.matches.iter().filter(|(id, watched)| {
             let settled = watched.players.iter().all(|player| self.players[*player].human.knows_result(id));
@@ -164,7 +164,7 @@ fn old_files(disk: &FaultyDisk, host: Host) -> Vec<PathBuf> {
     let newest = all.iter().rfind(|path| path.to_string_lossy().contains("journal-")).cloned();
     let under = match host {
         Host::Server => SERVER_STATE,
-        Host::Player(_) => CLIENT_STATE,
+        Host::Player(_) | Host::Left(_) => CLIENT_STATE,
     };
     let is_old = |path: &PathBuf| {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();

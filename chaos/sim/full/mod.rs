@@ -104,6 +104,15 @@ fn listen_to_panics() {
 }
 
 /// Whether there is such a fault here.
-pub(crate) const fn knows(_kind: &super::plan::Kind) -> bool {
-    true
+pub(crate) const fn knows(kind: &super::plan::Kind) -> bool {
+    use super::plan::{Kind, Lie};
+
+    !matches!(
+        kind,
+        Kind::LeaveDevice { .. }
+            | Kind::ReturnDevice { .. }
+            | Kind::ReplayResume { .. }
+            | Kind::CutShort { .. }
+            | Kind::Liar { lie: Lie::Stale, .. }
+    )
 }

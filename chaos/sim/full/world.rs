@@ -168,7 +168,7 @@ impl World {
     /// Somebody new, at a device of their own.
     pub(super) fn join(&mut self, number: u8) {
         let Plan { seed, players, game, think_ms, whims, matches, .. } = &self.plan;
-        let ways = Ways { game, think_ms: *think_ms, whims: *whims, matches: *matches };
+        let ways = Ways { game, think_ms: *think_ms, whims: *whims, matches: *matches, is_prompt: false };
         let human = Human::new(*seed, number, *players, &ways);
         self.players.push(Player { human, device: self.devices.len(), lies: false });
         self.new_device(self.players.len() - 1);
@@ -443,7 +443,7 @@ impl World {
     /// How far the players have come, for the table of faults and states.
     pub(super) fn phase(&self, host: Option<Host>) -> Phase {
         let player = match host {
-            Some(Host::Player(number)) => usize::from(number),
+            Some(Host::Player(number) | Host::Left(number)) => usize::from(number),
             Some(Host::Server) | None => 0,
         };
         let Some(player) = self.players.get(player) else { return Phase::Outside };
@@ -482,7 +482,7 @@ impl World {
     pub(super) fn machine(&self, host: Host) -> Option<&Machine> {
         match host {
             Host::Server => Some(&self.server),
-            Host::Player(number) => {
+            Host::Player(number) | Host::Left(number) => {
                 self.players.get(usize::from(number)).map(|player| &self.devices[player.device].machine)
             }
         }
@@ -491,7 +491,7 @@ impl World {
     pub(super) fn machine_mut(&mut self, host: Host) -> Option<&mut Machine> {
         match host {
             Host::Server => Some(&mut self.server),
-            Host::Player(number) => {
+            Host::Player(number) | Host::Left(number) => {
                 let device = self.players.get(usize::from(number))?.device;
                 Some(&mut self.devices[device].machine)
             }
@@ -503,7 +503,7 @@ impl World {
         let now = self.now_ms();
         match host {
             Host::Server => self.push("server", What::Ended { how }),
-            Host::Player(number) => {
+            Host::Player(number) | Host::Left(number) => {
                 let player = &mut self.players[usize::from(number)];
                 player.human.ended(now, how, &mut self.history);
                 self.devices[player.device].desk.replace(ClientDesk::default());

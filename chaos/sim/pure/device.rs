@@ -293,6 +293,7 @@ impl World<'_> {
                 if let Some((_, conn)) = process.ready.take_if(|(ready, _)| *ready == dial) {
                     process.conn = Some(conn);
                     self.reachable(number);
+                    self.adopted(number, conn);
                 }
             }
             Effect::Drop => {
@@ -410,6 +411,7 @@ impl World<'_> {
             }
             (Msg::TlsDone, Some(_)) => {
                 let hello = process.player.hello(rejoin::wire::VERSION_MIN, rejoin::wire::VERSION_MAX);
+                self.overhear_hello(number, &hello);
                 self.net.send(at, conn, 0, Msg::Hello(hello));
             }
             (Msg::Down(message), Some(dial)) => self.welcomed(number, conn, dial, *message),

@@ -89,7 +89,8 @@ impl World<'_> {
                 let ends = [self.machine_of(one), self.machine_of(other)];
                 let cut = self.net.is_cut(ends[0].host, ends[1].host) || self.net.is_cut(ends[1].host, ends[0].host);
                 let shut = one == 0 && self.is_shut_out(other);
-                if cut || shut || !ends.iter().all(|machine| machine.runs()) || self.are_strangers(one, other) {
+                let left = ends.iter().any(|machine| matches!(machine.host, Host::Left(_)));
+                if cut || shut || left || !ends.iter().all(|machine| machine.runs()) || self.are_strangers(one, other) {
                     apart.push([self.name_of(one), self.name_of(other)]);
                 }
             }

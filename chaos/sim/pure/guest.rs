@@ -17,7 +17,7 @@ use rejoin::model::refusal::Refusal;
 use rejoin::model::sign::{Signed, Verified};
 use rejoin::model::statement::{Proof, Resume};
 use rejoin::model::time::{Now, ms};
-use rejoin::server::checks::Checks;
+use rejoin::server::checks::{self, Checks};
 use rejoin::server::hasher::FakeHasher;
 use rejoin::wire;
 
@@ -38,6 +38,8 @@ pub(super) struct Guest {
     live: bool,
     session: Option<SessionId>,
     pub(super) silence: Silence,
+    /// Since when its player is in a match.
+    strict_since: Option<u64>,
     /// What waits until the engine has dealt with what came before.
     inbox: VecDeque<ToServer>,
     turns: usize,
@@ -94,6 +96,10 @@ impl World<'_> {
         self.server.process.as_mut()?.guests.get_mut(&id)
     }
 
+    pub(super) fn guest_is_strict_since(&self, conn: usize) -> Option<u64> {
+        self.server.process.as_ref()?.guests.get(&ConnId(conn as u64 + 1))?.strict_since
+    }
+
     fn shake_hands(&mut self, conn: usize) {
         let id = ConnId(conn as u64 + 1);
         let ip = self.devices[self.net.conns[conn].ends[0].machine - 1].addr;
@@ -109,6 +115,7 @@ impl World<'_> {
             live: false,
             session: None,
             silence: Silence::new(now),
+            strict_since: None,
             inbox: VecDeque::new(),
             turns: 0,
         };
@@ -246,7 +253,8 @@ impl World<'_> {
     /// Gives up the connections that have been silent for too long.
     pub(super) fn drop_silent(&mut self, now: Now) {
         let Some(process) = &self.server.process else { return };
-        let silent = process.guests.iter().filter(|(_, guest)| guest.silence.deadline() <= now).map(|(id, _)| *id);
+        let silent =
+            process.guests.iter().filter(|(_, guest)| checks::silent_at(&guest.silence) <= now).map(|(id, _)| *id);
         for id in silent.collect::<Vec<_>>() {
             self.note(0, || format!("silence on {}", id.0));
             self.turn_away(id, CloseReason::Silent);
@@ -262,8 +270,9 @@ impl World<'_> {
                 Effect::CheckResume { conn, device } => self.check_resume(conn, &device),
                 Effect::Send { conn, message } => self.seal_and_send(conn, *message),
                 Effect::Pace { conn, urgent } => {
-                    let now = self.server.machine.now(self.now);
+                    let (at, now) = (self.now, self.server.machine.now(self.now));
                     if let Some(guest) = self.guest(conn) {
+                        guest.strict_since = urgent.then(|| guest.strict_since.unwrap_or(at));
                         guest.silence.set_urgent(now, urgent);
                     }
                 }

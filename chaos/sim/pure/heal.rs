@@ -13,6 +13,9 @@ const LIVE_WAYS: u64 = 8;
 /// How long a world may take to be well again.
 pub(super) const HEALED_MAX_MS: u64 = 20_000;
 
+/// A match in which nothing moves for so long, though everybody is there, is stuck.
+const STUCK_AFTER_MS: u64 = 12_000;
+
 /// What was said last has arrived after this.
 const QUIET_MS: u64 = 600;
 const QUIET_ALONE_MS: u64 = 4_000;
@@ -152,7 +155,37 @@ impl World<'_> {
         // A match that came about in the last moment is played to its end as well.
         let sits = |human: usize| self.humans[human].match_id().is_some();
         let done = |human: usize| self.humans[human].is_done() && !sits(human);
-        well && (0..self.humans.len()).all(|human| done(human) || !self.is_covered(self.seats[human]))
+        let waits = |human: usize| self.is_covered(self.seats[human]) || self.can_play(human);
+        well && (0..self.humans.len()).all(|human| done(human) || !waits(human))
+    }
+
+    /// Whether somebody can play: tells the truth, and reaches a server that knows the account, be it at another device
+    /// than before or on an empty disk.
+    fn can_play(&self, human: usize) -> bool {
+        let Some(device) = self.devices.get(self.seats[human]).filter(|device| device.human == human) else {
+            return false;
+        };
+        let cut = |one: Host, other: Host| self.net.is_cut(one, other) || self.net.is_cut(other, one);
+        let honest = !self.liars.contains(&self.humans[human].name) && !self.humans[human].stays();
+        let runs = device.machine.runs() && self.server.machine.runs();
+        honest && runs && !cut(device.machine.host, Host::Server) && !self.wiped.contains("server")
+    }
+
+    /// The world has had all its time: a match of two who can play, in which nothing was moved for long, is stuck.
+    pub(super) fn heed_stuck(&mut self) {
+        for one in (0..usize::from(self.plan.players)).step_by(2) {
+            let pair = [one, one + 1];
+            let moved = pair.map(|human| self.devices[self.seats[human]].shown.moved_at).into_iter().max();
+            let idle = moved.unwrap_or(0).max(self.plan.heal_at_ms) + STUCK_AFTER_MS <= self.now;
+            let ids = pair.map(|human| self.humans[human].match_id().map(str::to_owned));
+            let Some(id) =
+                ids.iter().flatten().next().filter(|_| idle && pair.iter().all(|human| self.can_play(*human)))
+            else {
+                continue;
+            };
+            let why = format!("match {id} is at a stand, and both players are there: {ids:?}");
+            self.violate("L2", why);
+        }
     }
 
     /// All processes are stopped.

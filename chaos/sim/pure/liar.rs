@@ -26,6 +26,8 @@ pub(super) struct Liar {
     /// Proofs of that, for later.
     proofs: Vec<Proofs>,
     said: Vec<KeeperMessage>,
+    /// The key of its seat in an epoch that may have ended since.
+    pub(super) old_key: Option<(MatchId, u32, SecretKey)>,
     stranger: SecretKey,
 }
 
@@ -34,13 +36,23 @@ const SAID_MAX: usize = 16;
 
 impl Liar {
     pub(super) const fn new(lie: Lie, is_late: bool, stranger: SecretKey) -> Self {
-        Self { lie, strikes: true, is_late, forks: BTreeMap::new(), proofs: Vec::new(), said: Vec::new(), stranger }
+        Self {
+            lie,
+            strikes: true,
+            is_late,
+            forks: BTreeMap::new(),
+            proofs: Vec::new(),
+            said: Vec::new(),
+            old_key: None,
+            stranger,
+        }
     }
 }
 
 impl World<'_> {
     /// What a client says to the server, or what its player makes of it.
     pub(super) fn tell_server(&mut self, number: usize, conn: usize, at_ms: u64, message: ToServer) {
+        self.overhear(number, &message);
         let said = match message {
             ToServer::Keeper(said) if self.devices[number].liar.is_some() => said,
             honest => return self.net.send(at_ms, conn, 0, Msg::Up(Box::new(honest))),
@@ -70,6 +82,7 @@ impl World<'_> {
             Lie::Withhold => self.withhold(number, said.clone()),
             Lie::Replay => self.replay(number, said.clone()),
             Lie::Forge => self.forge(number, said.clone()),
+            Lie::Stale => self.sign_for_old_epoch(number, said.clone()),
         };
         let lied = told.len() != 1 || told[0] != said;
         if lied && self.devices[number].liar.as_mut().is_some_and(|liar| std::mem::take(&mut liar.strikes)) {
@@ -137,6 +150,26 @@ impl World<'_> {
                 entries.retain(|entry| !newest(entry));
                 let left = Entries { match_id, grants, entries };
                 if left.entries.is_empty() { Vec::new() } else { vec![KeeperMessage::Entries(left)] }
+            }
+            other => vec![other],
+        }
+    }
+
+    /// In the place of what it has signed newly comes what it signs with the key that its seat had before.
+    fn sign_for_old_epoch(&self, number: usize, said: KeeperMessage) -> Vec<KeeperMessage> {
+        let server = self.server.id;
+        let Some((id, epoch, key)) = self.devices[number].liar.as_ref().and_then(|liar| liar.old_key.clone()) else {
+            return vec![said];
+        };
+        let seat = self.devices[number].process.as_ref().and_then(|process| process.player.table()).map(Table::seat);
+        match said {
+            KeeperMessage::Entries(Entries { match_id, grants, mut entries }) if match_id == id => {
+                if let Some(last) =
+                    entries.last_mut().filter(|last| Some(last.body.seat) == seat && last.body.epoch > epoch)
+                {
+                    *last = Signed::by(&key, &server, Entry { epoch, ..last.body.clone() });
+                }
+                vec![KeeperMessage::Entries(Entries { match_id, grants, entries })]
             }
             other => vec![other],
         }

@@ -66,8 +66,9 @@ impl World<'_> {
     /// Whether the promise allows that a keeper is lost: no other of its matches is.
     pub(super) fn may_lose(&self, host: Host) -> bool {
         match host {
-            Host::Server => self.frail.is_empty(),
-            Host::Player(player) => {
+            // Who has left a device has lost nothing with it, as long as it can be asked.
+            Host::Server => self.liars.is_empty() && self.frail.iter().all(|host| self.left.contains(host)),
+            Host::Player(player) | Host::Left(player) => {
                 ![Host::Server, host, Host::Player(player ^ 1)].iter().any(|host| self.frail.contains(host))
             }
         }

@@ -41,6 +41,8 @@ pub(super) struct Machine {
     pub(super) sync_ms: u64,
     /// What it does next it does then.
     pub(super) busy_until: u64,
+    /// When it was last given time again.
+    pub(super) resumed_at: u64,
 }
 
 /// How a process ends.
@@ -74,6 +76,7 @@ impl Machine {
             back_after_ms: 0,
             sync_ms: 0,
             busy_until: 0,
+            resumed_at: 0,
         }
     }
 
@@ -88,6 +91,11 @@ impl Machine {
     /// Whether its process gets time.
     pub(super) const fn runs(&self) -> bool {
         self.alive && self.paused == 0
+    }
+
+    /// Since when it has had time without a break.
+    pub(super) const fn awake_since(&self) -> u64 {
+        if self.resumed_at > self.busy_until { self.resumed_at } else { self.busy_until }
     }
 
     /// The time as the process sees it.

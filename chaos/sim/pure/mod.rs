@@ -17,6 +17,7 @@
 
 mod clock;
 mod device;
+mod echo;
 mod ending;
 mod entropy;
 mod guest;
@@ -29,8 +30,10 @@ mod machine;
 mod meeting;
 mod net;
 mod post;
+mod seats;
 mod server;
 mod shown;
+mod silence;
 mod strike;
 mod world;
 

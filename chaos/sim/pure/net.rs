@@ -68,6 +68,8 @@ pub(super) struct Conn {
     pub(super) port: u16,
     /// What TLS makes of it.
     pub(super) exporter: [u8; 32],
+    /// When something last came to each end.
+    pub(super) heard: [u64; 2],
     /// What a link keeps back, to each end, with the time it was sent.
     stuck: [VecDeque<(u64, Msg)>; 2],
 }
@@ -160,6 +162,7 @@ impl Net {
             is_accepted: false,
             port,
             exporter,
+            heard: [at_ms; 2],
             stuck: Default::default(),
         });
         let conn = self.conns.len() - 1;

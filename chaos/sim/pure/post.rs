@@ -67,6 +67,10 @@ impl World<'_> {
         self.hash_message(&arrival);
         self.trace_message(&arrival);
         let Arrival { conn, to, .. } = arrival;
+        if to == 0 && self.hear_echo(conn, &arrival.msg) {
+            return;
+        }
+        self.heed_silence(conn, to, &arrival.msg);
         let ends = self.net.conns[conn].ends;
         match (ends[to].machine.checked_sub(1), ends[1].machine) {
             (None, _) => self.reach_server(arrival),

@@ -13,6 +13,7 @@ use rejoin::model::id::{Boot, ConnId, Lsn, Mark};
 use rejoin::model::key::{SecretKey, ServerId};
 use rejoin::model::state::State;
 use rejoin::model::time::Now;
+use rejoin::server::checks;
 use rejoin::store::faulty::FaultyDisk;
 use rejoin::store::{self, Disk, Journal, Note, RESTORED, Recovered, Snapshotter, StoreError};
 
@@ -240,7 +241,7 @@ impl World<'_> {
             return;
         };
         let machine = &self.server.machine;
-        let silent = process.guests.values().map(|guest| guest.silence.deadline()).min().unwrap_or(Now::NEVER);
+        let silent = process.guests.values().map(|guest| checks::silent_at(&guest.silence)).min().unwrap_or(Now::NEVER);
         let due = machine.when(process.engine.poll_timeout().min(silent));
         let syncing = process.syncing.as_ref().map_or(u64::MAX, |(until, _)| *until);
         self.server.due = due.min(syncing).min(process.snapshot_at);

@@ -16,6 +16,10 @@ pub(super) struct Shown {
     pub(super) link: LinkState,
     pub(super) path: PathKind,
     pub(super) seat: Option<String>,
+    /// When it was shown.
+    pub(super) seated_at: u64,
+    /// When the last move was shown.
+    pub(super) moved_at: u64,
     /// Results the server has; they outlive the process, as the player does.
     pub(super) recorded: BTreeSet<String>,
     /// Results, recorded or not.
@@ -37,6 +41,8 @@ impl Default for Shown {
             link: LinkState::Down,
             path: PathKind::None,
             seat: None,
+            seated_at: 0,
+            moved_at: 0,
             recorded: BTreeSet::new(),
             decided: BTreeSet::new(),
             matches: BTreeSet::new(),
@@ -120,6 +126,12 @@ impl World<'_> {
         self.note(number + 1, || words_of(event));
         let device = &mut self.devices[number];
         device.shown.see(event);
+        if matches!(event, Event::Move { .. }) {
+            device.shown.moved_at = self.now;
+        }
+        if matches!(event, Event::Match { .. } | Event::Link { state: LinkState::Live, .. }) {
+            device.shown.seated_at = self.now;
+        }
         if let Event::Link { state: LinkState::Live, outage_ms, attempts } = event {
             let cause = std::mem::take(&mut device.shown.cause).to_owned();
             let outage = Outage {

@@ -10,6 +10,7 @@ use super::machine::Death;
 use super::net::{Rule, What, Who};
 use super::world::{Task, Then, Undo, World};
 use crate::sim::plan::{Fault, Host, Kind, Lie};
+pub(super) use crate::sim::swarm::FOR_GOOD;
 
 impl World<'_> {
     /// A fault of the plan is due.
@@ -98,6 +99,10 @@ impl World<'_> {
             Kind::WipeServer => self.wipe_server(for_ms),
             Kind::LoginStorm { others } => self.login_storm(others),
             Kind::TakeDevice { player } => self.take_device(player, for_ms),
+            Kind::LeaveDevice { player } => self.leave_device(player, for_ms),
+            Kind::ReturnDevice { player } => self.return_device(player, for_ms),
+            Kind::ReplayResume { player } => self.replay_resume(player),
+            Kind::CutShort { player, ms } => self.cut_links_short(player, ms.into(), for_ms),
             Kind::PlannedRestart => self.plan_restart(for_ms),
             Kind::TwiceDown { after } => {
                 let struck = self.end_host(Host::Server, Death::PowerCut, for_ms);
@@ -117,7 +122,9 @@ impl World<'_> {
     pub(super) fn number_of(&self, host: Host) -> usize {
         match host {
             Host::Server => 0,
-            Host::Player(player) => self.seats.get(usize::from(player)).map_or(0, |device| device + 1),
+            Host::Player(player) | Host::Left(player) => {
+                self.seats.get(usize::from(player)).map_or(0, |device| device + 1)
+            }
         }
     }
 
@@ -180,7 +187,7 @@ impl World<'_> {
         self.undone(true, for_ms, Undo::Rule(id))
     }
 
-    fn rule_both(&mut self, one: Who, other: Who, what: What, for_ms: u64) -> bool {
+    pub(super) fn rule_both(&mut self, one: Who, other: Who, what: What, for_ms: u64) -> bool {
         self.rule(one, other, what, for_ms);
         self.rule(other, one, what, for_ms)
     }
@@ -232,6 +239,7 @@ impl World<'_> {
                 self.rule_both(Who::One(one), Who::One(other), What::Cut, for_ms);
             }
             Then::Upgrade => drop(self.plan_restart(40)),
+            Then::Break { conn } => self.net.break_off(self.now, conn),
         }
     }
 
@@ -243,6 +251,7 @@ impl World<'_> {
             Undo::Pause(number) => {
                 let machine = self.machine(number);
                 machine.paused = machine.paused.saturating_sub(1);
+                machine.resumed_at = now;
                 self.note(number, || "goes on".to_owned());
                 self.wake(number);
             }
@@ -310,6 +319,13 @@ impl World<'_> {
         let stranger = SecretKey::from_seed(&self.chance.bytes());
         let is_late = self.chance.one_of(3) == 0;
         self.devices[device].liar = Some(Liar::new(lie, is_late, stranger));
+        if lie == Lie::Stale {
+            let table = self.devices[device].process.as_ref().and_then(|process| process.player.table());
+            let key = table.and_then(|table| Some((table.id(), table.grant().epoch, table.key()?.clone())));
+            if let Some(liar) = &mut self.devices[device].liar {
+                liar.old_key = key;
+            }
+        }
         self.frail.insert(host);
         self.liars.insert(self.humans[usize::from(player)].name.clone());
         // It has struck once the first lie is told.
@@ -320,7 +336,7 @@ impl World<'_> {
     pub(super) fn struck_by_lie(&mut self, number: usize) {
         let Some(liar) = &self.devices[number].liar else { return };
         let host = self.devices[number].machine.host;
-        let player = if let Host::Player(player) = host { player } else { 0 };
+        let player = if let Host::Player(player) | Host::Left(player) = host { player } else { 0 };
         let name = Kind::Liar { player, lie: liar.lie }.name();
         self.struck_later(number + 1, name);
     }
@@ -369,6 +385,10 @@ fn host_of(kind: &Kind) -> Host {
         }
         Kind::WipePlayer { player }
         | Kind::TakeDevice { player }
+        | Kind::LeaveDevice { player }
+        | Kind::ReturnDevice { player }
+        | Kind::ReplayResume { player }
+        | Kind::CutShort { player, .. }
         | Kind::NewAddress { player }
         | Kind::Liar { player, .. } => Host::Player(player),
         Kind::PlayersApart

@@ -12,6 +12,7 @@ use rejoin::model::engine::{Hashed, JobId};
 use rejoin::model::id::ConnId;
 
 use super::device::Device;
+use super::echo::Said;
 use super::entropy::Chance;
 use super::heal::HEALED_MAX_MS;
 use super::machine::{Death, Machine};
@@ -48,6 +49,14 @@ pub(super) struct World<'a> {
     /// Losses and lies: which pair of players, or all, has no second keeper to lose.
     pub(super) frail: BTreeSet<Host>,
     pub(super) wiped: BTreeSet<String>,
+    /// Players who have left a device that goes on.
+    pub(super) left: BTreeSet<Host>,
+    /// How each device has taken up its session, as somebody on the wire knows it.
+    pub(super) overheard: BTreeMap<usize, Said>,
+    /// Connections of somebody who says again what a player has said, and what that is.
+    pub(super) echoes: BTreeMap<usize, Said>,
+    /// Until when links of a device are cut short, and how soon.
+    pub(super) cut_short: BTreeMap<usize, (u64, u64)>,
     pub(super) liars: BTreeSet<String>,
     pub(super) is_healed: bool,
     /// Since when all is well.
@@ -110,6 +119,8 @@ pub(super) enum Then {
     Cut { one: Host, other: Host, for_ms: u64 },
     /// The server stops in order, for another to begin.
     Upgrade,
+    /// A connection breaks.
+    Break { conn: usize },
 }
 
 impl<'a> World<'a> {
@@ -137,6 +148,10 @@ impl<'a> World<'a> {
             trace: trace.then(Vec::new),
             frail: BTreeSet::new(),
             wiped: BTreeSet::new(),
+            left: BTreeSet::new(),
+            overheard: BTreeMap::new(),
+            echoes: BTreeMap::new(),
+            cut_short: BTreeMap::new(),
             liars: BTreeSet::new(),
             is_healed: false,
             well_since: None,
@@ -164,7 +179,7 @@ impl<'a> World<'a> {
     /// One more player, at a new device.
     pub(super) fn add_human(&mut self, number: u8) {
         let Plan { game, think_ms, whims, matches, .. } = self.plan;
-        let ways = Ways { game, think_ms: *think_ms, whims: *whims, matches: *matches };
+        let ways = Ways { game, think_ms: *think_ms, whims: *whims, matches: *matches, is_prompt: true };
         let human = Human::new(self.plan.seed, number, self.plan.players, &ways);
         self.humans.push(human);
         self.seats.push(self.devices.len());
@@ -189,7 +204,11 @@ impl<'a> World<'a> {
         loop {
             let due = self.due();
             let end = if self.is_healed { self.plan.heal_at_ms + HEALED_MAX_MS } else { u64::MAX };
-            if due > end || due == u64::MAX || self.is_over() {
+            if self.is_over() {
+                break;
+            }
+            if due > end || due == u64::MAX {
+                self.heed_stuck();
                 break;
             }
             self.now = self.now.max(due);
@@ -319,7 +338,7 @@ impl<'a> World<'a> {
     pub(super) fn phase_of(&self, host: Host) -> Phase {
         let human = match host {
             Host::Server => 0,
-            Host::Player(number) => usize::from(number).min(self.humans.len() - 1),
+            Host::Player(number) | Host::Left(number) => usize::from(number).min(self.humans.len() - 1),
         };
         let (human, device) = (&self.humans[human], &self.devices[self.seats[human]]);
         let user = device.process.as_ref().is_some_and(|process| process.player.has_session());

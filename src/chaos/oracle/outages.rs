@@ -1,4 +1,4 @@
-//! I12: each outage is told and logged: its length, how many dials it took, why, and how it ended.
+//! I12: each outage is noticed, told and logged: its length, how many dials it took, why, and how it ended.
 
 use std::collections::BTreeMap;
 
@@ -53,6 +53,7 @@ pub(super) fn check(case: &Case<'_>) -> Finding {
     let missing =
         |(who, _, length, attempts)| format!("{who}: no outage of {length} ms and {attempts} dials is in its log");
     finding.wrong.extend(lost.map(missing));
+    finding.wrong.extend(case.finals.figures.unnoticed.iter().cloned());
     finding.wrong.extend(half_logged(&case.finals.figures.outages));
     finding
 }

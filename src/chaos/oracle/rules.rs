@@ -74,6 +74,9 @@ fn misplaced(at: usize, entry: &Entry, before: &str) -> Vec<String> {
     if entry.seat != SEATS[at % 2] {
         wrong.push(format!("ply {at} is by {}", entry.seat));
     }
+    if !entry.signed {
+        wrong.push(format!("ply {at} is not signed by the key that {} had then", entry.seat));
+    }
     let mut follows = before;
     for grant in grants(entry.regrant.as_ref()) {
         if grant.base != follows {

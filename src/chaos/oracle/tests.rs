@@ -316,7 +316,7 @@ fn entry(ply: u16, cell: (u16, u16)) -> Entry {
         None => "grant".to_owned(),
         Some(before) => hash(before, X_WINS[usize::from(before) % X_WINS.len()]),
     };
-    Entry { ply, seat, act, prev, hash: hash(ply, cell), regrant: None }
+    Entry { ply, seat, act, prev, hash: hash(ply, cell), signed: true, regrant: None }
 }
 
 /// Sets each entry behind the one before.

@@ -54,12 +54,46 @@ fn i6_a_device_whose_seat_was_taken_moves_no_more() {
 }
 
 #[test]
+fn i6_what_is_signed_at_a_device_that_was_left_counts_for_nothing() {
+    let mut world = World::seated();
+    world.finals.wiped.push("p0".to_owned());
+    world.fault("leave-device").says("p0.2", What::Started).link("p0.2", 20).sits("p0.2", "X");
+    world.shown("p0.2", 0, (1, 1), "sent").shown("p0", 0, (2, 2), "sent");
+    world.exercises(&["I6"]);
+    assert!(!world.judged().violations.iter().any(|found| found.invariant == "I6"), "nobody has taken it");
+    world.shown("p0", 0, (2, 2), "seen");
+    world.breaks("I6", "ply 0 of p0 counts");
+    let mut world = World::seated();
+    world.finals.wiped.extend(["p0".to_owned(), "p0.2".to_owned()]);
+    world.fault("leave-device").says("p0.2", What::Started).sits("p0.2", "X").shown("p0.2", 0, (1, 1), "sent");
+    world.fault("return-device").shown("p0", 0, (2, 2), "sent").shown("p0", 0, (2, 2), "seen");
+    assert!(!world.judged().violations.iter().any(|found| found.invariant == "I6"), "the seat is p0's again");
+}
+
+#[test]
+fn i6_nobody_sits_in_two_matches() {
+    let other = || Told::Match {
+        match_id: "other".to_owned(),
+        you: "X".to_owned(),
+        opponent: "p1".to_owned(),
+        game: "tictactoe".to_owned(),
+    };
+    let mut world = World::seated();
+    world.sits("p0", "X").tells("p0", other());
+    world.breaks("I6", "p0 is seated in other");
+    let mut world = World::seated();
+    world.sits("p0", "X").tells("p0", Told::Suspended { match_id: M.to_owned() }).tells("p0", other());
+    assert!(!world.judged().violations.iter().any(|found| found.invariant == "I6"), "the first was left");
+}
+
+#[test]
 fn what_was_measured_and_must_not_be_is_named() {
     let measured: [(&str, Spoil<Figures>); 7] = [
         ("I6", |figures| figures.stale.push("spoiled".to_owned())),
         ("I7", |figures| figures.doubles.push("spoiled".to_owned())),
         ("I9", |figures| figures.backwards.push("spoiled".to_owned())),
         ("I11", |figures| figures.leaks.push("spoiled".to_owned())),
+        ("I12", |figures| figures.unnoticed.push("spoiled".to_owned())),
         ("I13", |figures| figures.sizes.push(("spoiled".to_owned(), 257, 256))),
         ("I14", |figures| figures.damage_believed.push("spoiled".to_owned())),
         ("I14", |figures| figures.unreadable.push("spoiled".to_owned())),

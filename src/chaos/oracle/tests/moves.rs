@@ -253,6 +253,13 @@ fn i3_entries_are_chained_also_over_further_grants() {
 }
 
 #[test]
+fn i3_entries_are_signed_by_the_key_of_their_seat() {
+    let mut world = World::won();
+    world.kept("p0").entries[2].signed = false;
+    world.breaks("I3", "ply 2 is not signed");
+}
+
+#[test]
 fn i3_what_is_shown_is_what_is_in_the_chain() {
     let rows = |rows: [&str; 3]| rows.map(str::to_owned).to_vec();
     let board = |ply, rows| Told::Board { match_id: M.to_owned(), ply, rows };
