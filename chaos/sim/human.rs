@@ -147,12 +147,12 @@ impl Human {
         }
     }
 
-    /// Who stays at the device that this one leaves.
-    pub(crate) fn who_stays(&self) -> Self {
+    /// Who stays at the device that this one leaves; nobody else in the world has that number.
+    pub(crate) fn who_stays(&self, number: usize) -> Self {
         let (pending, passwords, all_passwords) = (VecDeque::new(), Vec::new(), Vec::new());
         let (account, invites, whims, stays) = (false, false, 0, true);
         // Numbers of its commands lie far from those of all others.
-        let op = self.op + STAYS_OP;
+        let op = self.op + STAYS_OP * number as u64;
         Self { pending, passwords, all_passwords, account, invites, whims, stays, op, partner: None, ..self.clone() }
     }
 
@@ -298,17 +298,13 @@ impl Human {
                     None => {}
                 }
             }
-            Event::Suspended { match_id, .. } => {
+            Event::Suspended { match_id, .. } | Event::Offered { match_id, .. } => {
                 self.open.remove(match_id);
                 drop(self.table.take_if(|table| table.match_id == *match_id));
                 self.hurry(now_ms);
             }
             Event::Notice { code: "session-ended", .. } => (self.table, self.session) = (None, false),
-            Event::Move { .. }
-            | Event::Path { .. }
-            | Event::Opponent { .. }
-            | Event::Offered { .. }
-            | Event::Notice { .. } => {}
+            Event::Move { .. } | Event::Path { .. } | Event::Opponent { .. } | Event::Notice { .. } => {}
         }
     }
 
@@ -573,12 +569,13 @@ fn told(event: &Event) -> Option<Told> {
             agreed: *agreed,
             recorded: *recorded,
         },
-        Event::Suspended { match_id, .. } => Told::Suspended { match_id: match_id.clone() },
+        // What is offered is suspended: a match that the other has left meanwhile, as well.
+        Event::Suspended { match_id, .. } | Event::Offered { match_id, .. } => {
+            Told::Suspended { match_id: match_id.clone() }
+        }
         Event::Path { path } => Told::Path { path: word(path) },
         Event::Notice { code, .. } => Told::Notice { code: (*code).to_owned() },
-        Event::Invited { .. } | Event::InviteClosed { .. } | Event::Opponent { .. } | Event::Offered { .. } => {
-            return None;
-        }
+        Event::Invited { .. } | Event::InviteClosed { .. } | Event::Opponent { .. } => return None,
     })
 }
 

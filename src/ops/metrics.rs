@@ -69,9 +69,9 @@ pub struct Metrics {
     /// Memory of the process.
     pub rss: Gauge,
     /// Bytes received; one of [`bytes`](Self::bytes), at hand without a look at the labels.
-    bytes_in: Counter,
+    pub bytes_in: Counter,
     /// Bytes sent.
-    bytes_out: Counter,
+    pub bytes_out: Counter,
     /// How often frames were written, and the microseconds that took: for a mean.
     synced: [AtomicU64; 2],
     /// Whether nothing is counted.

@@ -28,6 +28,7 @@ impl World<'_> {
         self.say("driver", || "HEALED".to_owned());
         self.is_healed = true;
         let now = self.now;
+        self.net.calm(now);
         for number in 0..=self.devices.len() {
             let machine = self.machine(number);
             machine.sends_left = None;
@@ -113,7 +114,9 @@ impl World<'_> {
         let open: Vec<String> =
             self.healed.settled_ms.iter().filter(|(_, at)| at.is_none()).map(|(of, _)| of.clone()).collect();
         for of in open {
-            let players = self.players_of(&of);
+            // Who stays at a device that was left need not hear how it went on elsewhere.
+            let sits = |number: &usize| !self.humans[self.devices[*number].human].stays();
+            let players: Vec<usize> = self.players_of(&of).into_iter().filter(sits).collect();
             // A server put back from a copy may tell somebody only now that there is no such session any more.
             if self.wiped.contains("server") && !players.iter().all(|player| self.is_covered(*player)) {
                 self.healed.settled_ms.remove(&of);

@@ -82,6 +82,8 @@ pub(super) struct Arrival {
     pub(super) to: usize,
     pub(super) sent_ms: u64,
     pub(super) msg: Msg,
+    /// When it would arrive if no storm and no slow link kept it.
+    undelayed_ms: u64,
 }
 
 /// Whom a rule is about.
@@ -230,7 +232,7 @@ impl Net {
             self.conns[conn].stuck[to].push_back((sent_ms, msg));
             return;
         }
-        let mut takes = self.chance.between(self.latency_ms.0, self.latency_ms.1);
+        let takes = self.chance.between(self.latency_ms.0, self.latency_ms.1);
         let mut more = (0, 0);
         for what in self.rules_for(here, there) {
             match what {
@@ -239,17 +241,31 @@ impl Net {
                 What::Cut | What::Hold | What::Loss(_) => {}
             }
         }
+        let mut delay = more.1;
         if more.0 > 0 {
-            takes += self.chance.between(0, more.0);
+            delay += self.chance.between(0, more.0);
         }
-        self.put(at_ms + takes + more.1, conn, to, sent_ms, msg);
+        self.put(delay, Arrival { conn, to, sent_ms, msg, undelayed_ms: at_ms + takes });
     }
 
-    fn put(&mut self, at_ms: u64, conn: usize, to: usize, sent_ms: u64, msg: Msg) {
-        let end = &mut self.conns[conn].ends[to];
-        end.last = end.last.max(at_ms);
+    /// It is on its way, and arrives so many milliseconds later than it could, after what was sent before it.
+    fn put(&mut self, delay_ms: u64, arrival: Arrival) {
+        let end = &mut self.conns[arrival.conn].ends[arrival.to];
+        end.last = end.last.max(arrival.undelayed_ms + delay_ms);
         self.sent += 1;
-        self.wire.insert((end.last, self.sent), Arrival { conn, to, sent_ms, msg });
+        self.wire.insert((end.last, self.sent), arrival);
+    }
+
+    /// Storms and slow links are over, also for what they keep on its way: it arrives now, unless it would not be here yet
+    /// without them.
+    pub(super) fn calm(&mut self, at_ms: u64) {
+        for end in self.conns.iter_mut().flat_map(|conn| &mut conn.ends) {
+            end.last = end.last.min(at_ms);
+        }
+        for (_, arrival) in std::mem::take(&mut self.wire) {
+            let late_ms = at_ms.saturating_sub(arrival.undelayed_ms);
+            self.put(late_ms, arrival);
+        }
     }
 
     /// Undoes a rule; what it alone kept back is on its way.
@@ -273,7 +289,7 @@ impl Net {
                 };
                 let takes = self.chance.between(self.latency_ms.0, self.latency_ms.1);
                 for (sent_ms, msg) in std::mem::take(&mut self.conns[conn].stuck[to]) {
-                    self.put(again + takes, conn, to, sent_ms, msg);
+                    self.put(0, Arrival { conn, to, sent_ms, msg, undelayed_ms: again + takes });
                 }
             }
         }
@@ -281,9 +297,9 @@ impl Net {
 
     /// A machine without power has not heard that somebody dials: it is asked again.
     pub(super) fn ask_again(&mut self, at_ms: u64, arrival: Arrival) {
-        let Arrival { conn, to, sent_ms, msg } = arrival;
-        if let Some(again) = asked_again(sent_ms, at_ms + 1).filter(|_| self.conns[conn].ends[1 - to].open) {
-            self.put(again, conn, to, sent_ms, msg);
+        let sender = &self.conns[arrival.conn].ends[1 - arrival.to];
+        if let Some(again) = asked_again(arrival.sent_ms, at_ms + 1).filter(|_| sender.open) {
+            self.put(0, Arrival { undelayed_ms: again, ..arrival });
         }
     }
 

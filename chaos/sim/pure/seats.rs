@@ -7,7 +7,7 @@ use super::machine::Death;
 use super::net::{What, Who};
 use super::strike::FOR_GOOD;
 use super::world::{Task, World};
-use crate::sim::plan::Host;
+use crate::sim::plan::{Host, Kind};
 
 /// How soon the process at the next device begins.
 const SITS_DOWN_MS: (u64, u64) = (20, 600);
@@ -39,6 +39,10 @@ impl World<'_> {
     /// The player sits down again at the device that was left last, and somebody stays at this one, or it is shut.
     pub(super) fn return_device(&mut self, player: u8, for_ms: u64) -> bool {
         let (host, human) = (Host::Player(player), usize::from(player));
+        // What only this device and a server that has lost its state were told would be lost with it.
+        if self.plan.faults.iter().any(|fault| matches!(fault.kind, Kind::WipeServer)) {
+            return false;
+        }
         let was_left = |device: &super::device::Device| device.machine.host == Host::Left(player);
         let Some(other) = self.devices.iter().rposition(was_left).filter(|_| self.left.contains(&host)) else {
             return false;
@@ -84,7 +88,7 @@ impl World<'_> {
         self.is_left(number, player);
         let (here, there) = (Who::One(Host::Left(player)), Who::One(Host::Server));
         self.rule_both(here, there, What::Cut, for_ms);
-        let stays = self.humans[usize::from(player)].who_stays();
+        let stays = self.humans[usize::from(player)].who_stays(self.humans.len());
         self.devices[number].human = self.humans.len();
         self.humans.push(stays);
         self.seats.push(number);

@@ -69,6 +69,8 @@ fn two_seats(case: &Case<'_>) -> Vec<String> {
         return Vec::new();
     }
     let mut seats: BTreeMap<&str, &str> = BTreeMap::new();
+    // Before the first link a client shows what its disk has: the server may know better.
+    let mut alone: BTreeSet<&str> = BTreeSet::new();
     let mut wrong = Vec::new();
     for record in case.history {
         let who = record.who.as_str();
@@ -80,9 +82,17 @@ fn two_seats(case: &Case<'_>) -> Vec<String> {
             What::Told { told: Told::Result { match_id, .. } | Told::Suspended { match_id } } => {
                 let _ = seats.remove(who).filter(|seat| seat != match_id).map(|other| seats.insert(who, other));
             }
+            What::Told { told: Told::Link { state, .. } } if state == "live" => {
+                if alone.remove(who) {
+                    seats.remove(who);
+                }
+            }
             What::Invoke { call: Call::Leave { .. } | Call::Logout { .. } | Call::Login { .. }, .. }
-            | What::Started
             | What::Ended { .. } => drop(seats.remove(who)),
+            What::Started => {
+                alone.insert(who);
+                seats.remove(who);
+            }
             What::Told { .. }
             | What::Invoke { .. }
             | What::Ok { .. }

@@ -84,6 +84,9 @@ fn i6_nobody_sits_in_two_matches() {
     let mut world = World::seated();
     world.sits("p0", "X").tells("p0", Told::Suspended { match_id: M.to_owned() }).tells("p0", other());
     assert!(!world.judged().violations.iter().any(|found| found.invariant == "I6"), "the first was left");
+    let mut world = World::seated();
+    world.says("p0", What::Started).sits("p0", "X").link("p0", 20).tells("p0", other());
+    assert!(!world.judged().violations.iter().any(|found| found.invariant == "I6"), "the server knows better");
 }
 
 #[test]

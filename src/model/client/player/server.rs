@@ -5,7 +5,7 @@ use std::time::Duration;
 use rand_chacha::rand_core::Rng;
 
 use super::direct::Via;
-use super::{Effect, Player, SEEN_SAVED_AFTER};
+use super::{Effect, Pending, Player, SEEN_SAVED_AFTER};
 use crate::model::client::command::Typed;
 use crate::model::client::event::{Event, PathKind};
 use crate::model::client::record::{SavedSession, Write};
@@ -63,9 +63,13 @@ impl Player {
     pub(super) fn keeper(&mut self, message: KeeperMessage, via: Via) {
         let (id, wall) = (message.match_id(), self.wall);
         let shown = matches!(message, KeeperMessage::Have(_));
+        let holds = |player: &Self| player.tables.get(&id).is_some_and(|table| table.key().is_some());
+        let held = holds(self);
         self.at(id, via, |table| table.on_keeper(message, wall));
         self.gain(id);
-        if shown {
+        // Who has come back here before another device was given the seat that it had asked for asks anew.
+        let taken = held && !holds(self) && self.heart.as_ref().is_some_and(|heart| heart.ready);
+        if shown || taken {
             self.ask_for_seat(id);
         }
         self.rise(id);
@@ -80,6 +84,9 @@ impl Player {
         }
         let gained = table.key().map(SecretKey::public);
         user.offers.retain(|key| Some(key.public()) != gained);
+        // What was to ask for the seat once more would ask for it under another key.
+        let asks = |pending: &Pending| matches!(pending.typed, Typed::TakeSeat(of) if of == match_id);
+        self.outbox.retain(|pending| pending.request.is_some() || !asks(pending));
         let offers = Effect::Write(Write::Offers(user.offers.clone()));
         let text = format!("you play against {} from here now", table.opponent());
         // The file first: a crash between the two leaves the key in both places, never in neither.
