@@ -119,13 +119,8 @@ const fn focus_of(mutant: Mutant) -> Option<Focus> {
         | Mutant::NothingPruned
         | Mutant::AckBeforeSync
         | Mutant::BootNotRaised
-        | Mutant::UptimeForgotten
-        | Mutant::SendBeforeSync
-        | Mutant::SignsUnanswered => Focus::Disks,
-        Mutant::LossUnnoticed
-        | Mutant::ReceiptWhileRecovering
-        | Mutant::GrantWhileRecovering
-        | Mutant::StaleHaveCounts => Focus::Recovery,
+        | Mutant::UptimeForgotten => Focus::Disks,
+        Mutant::ReceiptWhileRecovering | Mutant::GrantWhileRecovering | Mutant::StaleHaveCounts => Focus::Recovery,
         Mutant::RequestsDoneTwice
         | Mutant::AnswersForgotten
         | Mutant::AnswersUnbounded
@@ -144,7 +139,6 @@ const fn focus_of(mutant: Mutant) -> Option<Focus> {
         | Mutant::SilenceIgnoredByClient
         | Mutant::SilenceIgnoredByServer
         | Mutant::SilenceIgnoredBetweenPlayers
-        | Mutant::DirectNeedsServer
         | Mutant::LacksNotSent => Focus::Links,
         Mutant::PromiseSkipped | Mutant::OwnEntriesRefused | Mutant::TakesAfterPromise | Mutant::SignsAfterPromise => {
             Focus::Seats
@@ -155,7 +149,10 @@ const fn focus_of(mutant: Mutant) -> Option<Focus> {
         | Mutant::FoulDropped
         | Mutant::PrevUnchecked
         | Mutant::VerdictBelieved => Focus::Liars,
-        Mutant::SessionWrittenLate
+        Mutant::LossUnnoticed
+        | Mutant::SendBeforeSync
+        | Mutant::SignsUnanswered
+        | Mutant::SessionWrittenLate
         | Mutant::VerdictScoredAgain
         | Mutant::NotForwarded
         | Mutant::DuplicateConvicts
@@ -164,6 +161,7 @@ const fn focus_of(mutant: Mutant) -> Option<Focus> {
         | Mutant::RecordedEarly
         | Mutant::KeptEarly
         | Mutant::DecidedDropped
+        | Mutant::DirectNeedsServer
         | Mutant::AbandonedDialKept => return None,
     })
 }
