@@ -69,9 +69,9 @@ pub struct Metrics {
     /// Memory of the process.
     pub rss: Gauge,
     /// Bytes received; one of [`bytes`](Self::bytes), at hand without a look at the labels.
-    pub bytes_in: Counter,
+    bytes_in: Counter,
     /// Bytes sent.
-    pub bytes_out: Counter,
+    bytes_out: Counter,
     /// How often frames were written, and the microseconds that took: for a mean.
     synced: [AtomicU64; 2],
     /// Whether nothing is counted.
