@@ -60,7 +60,7 @@ struct Args {
     /// Players in each world
     #[arg(long, default_value_t = 2)]
     players: u8,
-    /// Only worlds that look here most
+    /// Worlds that look here most, with faults that the usual ones do not have
     #[arg(long)]
     focus: Option<Focus>,
     /// No world begins after so many minutes

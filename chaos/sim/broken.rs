@@ -80,7 +80,7 @@ pub(crate) fn one(name: &str, jobs: usize, wanted: Option<Search>) -> bool {
             let mut invariants: Vec<&str> =
                 outcome.violations.iter().map(|violation| violation.invariant.as_str()).collect();
             invariants.dedup();
-            let focus = focus.map_or("any", Focus::name);
+            let focus = focus.map_or("usual", Focus::name);
             println!("{FOUND}{} {} {focus} {}", lane.name(), seed + 1, invariants.join(" "));
             outcome.violations.iter().for_each(|violation| println!("  {}: {}", violation.invariant, violation.why));
             return true;
@@ -98,7 +98,7 @@ fn searches(name: &str) -> Vec<Search> {
         focus: Some(focus),
     });
     let rest = [(Lane::Pure, 40_000), (Lane::Full, 2_000)];
-    focused.into_iter().chain(rest.map(|(lane, worlds)| Search { lane, worlds, focus: None })).collect()
+    focused.into_iter().chain(rest.map(|(lane, worlds)| Search { lane, worlds, focus: Some(Focus::Any) })).collect()
 }
 
 /// What a world must do more of for the rule to matter. Whatever has the same focus is searched in the same worlds, which

@@ -57,13 +57,15 @@ pub(crate) enum Mode {
     Clock,
 }
 
-/// What a world does more of than of anything else. Each seed draws one; what is rare everywhere is common in some worlds.
+/// What a world does more of than of anything else, so that what is rare everywhere is common in some worlds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Focus {
     /// Everything alike.
     #[default]
     Broad,
+    /// Whatever the seed draws of these; no plan has it.
+    Any,
     /// Players change devices in mid-match, and the ones they leave go on.
     Seats,
     /// The server comes back from a copy, between changes of devices.
@@ -82,6 +84,7 @@ impl Focus {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Broad => "broad",
+            Self::Any => "any",
             Self::Seats => "seats",
             Self::Recovery => "recovery",
             Self::Disks => "disks",
@@ -312,6 +315,18 @@ impl Kind {
     }
 
     /// Its name, without its details.
+    /// Whether it is in worlds without a focus.
+    pub(crate) const fn is_usual(&self) -> bool {
+        !matches!(
+            self,
+            Self::LeaveDevice { .. }
+                | Self::ReturnDevice { .. }
+                | Self::ReplayResume { .. }
+                | Self::CutShort { .. }
+                | Self::Liar { lie: Lie::Stale, .. }
+        )
+    }
+
     pub(crate) const fn name(&self) -> &'static str {
         match self {
             Self::Kill { .. } => "kill",

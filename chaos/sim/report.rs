@@ -38,7 +38,7 @@ pub(crate) fn print(lane: Lane, sum: &Sum, cpu_s: f64) -> bool {
         .collect();
     let unhit: Vec<&str> = Kind::SAMPLES
         .iter()
-        .filter(|kind| lane.knows(kind) && !coverage.faults.contains_key(kind.name()))
+        .filter(|kind| lane.knows(kind) && kind.is_usual() && !coverage.faults.contains_key(kind.name()))
         .map(Kind::name)
         .collect();
     matrix(lane, sum);
@@ -56,7 +56,9 @@ pub(crate) fn print(lane: Lane, sum: &Sum, cpu_s: f64) -> bool {
 fn matrix(lane: Lane, sum: &Sum) {
     println!("  {:18} {}", "fault × state", Phase::ALL.map(|phase| format!("{:>9}", phase.name())).join(" "));
     let mut empty = Vec::new();
-    let names: BTreeSet<&str> = Kind::SAMPLES.iter().filter(|kind| lane.knows(kind)).map(Kind::name).collect();
+    let struck = |kind: &Kind| sum.coverage.faults.contains_key(kind.name());
+    let told = |kind: &&Kind| lane.knows(kind) && (kind.is_usual() || struck(kind));
+    let names: BTreeSet<&str> = Kind::SAMPLES.iter().filter(told).map(Kind::name).collect();
     for name in names {
         let count = |phase| sum.coverage.matrix.get(&(name, phase)).copied().unwrap_or(0);
         println!("  {name:18} {}", Phase::ALL.map(|phase| format!("{:>9}", count(phase))).join(" "));

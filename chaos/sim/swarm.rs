@@ -15,7 +15,7 @@ pub(crate) const FOR_GOOD: u64 = u64::MAX;
 /// Points of a match at which crash-point plans kill.
 pub(crate) const CRASH_POINTS: u32 = 160;
 
-/// The plan of a seed, for so many players: with the focus that it draws, or another one.
+/// The plan of a seed, for so many players: the usual one, or one with a focus.
 pub(crate) fn plan(seed: u64, players: u8, focus: Option<Focus>) -> Plan {
     let mut draw = Draw(Seeded(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ u64::from(players)));
     let mode = match draw.below(100) {
@@ -25,16 +25,11 @@ pub(crate) fn plan(seed: u64, players: u8, focus: Option<Focus>) -> Plan {
         82..=88 => Mode::Upgrade,
         _ => Mode::Clock,
     };
-    let drawn = match draw.below(100) {
-        0..=51 => Focus::Broad,
-        52..=59 => Focus::Seats,
-        60..=67 => Focus::Recovery,
-        68..=75 => Focus::Disks,
-        76..=83 => Focus::Links,
-        84..=91 => Focus::Liars,
-        _ => Focus::Whims,
-    };
-    let focus = focus.unwrap_or(drawn);
+    let kinds = if focus.is_some() { [USUAL, RARE].concat() } else { USUAL.to_vec() };
+    let focus = focus.map_or(Focus::Broad, |focus| {
+        let drawn = draw.focus();
+        if focus == Focus::Any { drawn } else { focus }
+    });
     let slow = draw.one_in(5);
     let game = if draw.one_in(6) { "connect4" } else { "tictactoe" };
     let mut plan = Plan {
@@ -55,7 +50,7 @@ pub(crate) fn plan(seed: u64, players: u8, focus: Option<Focus>) -> Plan {
     };
     plan.faults = match (focus, mode) {
         (Focus::Broad, Mode::CrashPoint) => vec![crash_point(&mut draw, &plan)],
-        (Focus::Broad, Mode::Safety | Mode::Liveness | Mode::Upgrade | Mode::Clock) => swarm(&mut draw, &plan),
+        (Focus::Broad, Mode::Safety | Mode::Liveness | Mode::Upgrade | Mode::Clock) => swarm(&mut draw, &plan, &kinds),
         (_, _) => focused(&mut draw, &mut plan),
     };
     plan.faults.sort_by_key(|fault| fault.at_ms);
@@ -67,7 +62,7 @@ fn focused(draw: &mut Draw, plan: &mut Plan) -> Vec<Fault> {
     plan.mode = Mode::Safety;
     plan.heal_at_ms = 4_000 + draw.below(4_000);
     match plan.focus {
-        Focus::Broad => Vec::new(),
+        Focus::Broad | Focus::Any => Vec::new(),
         Focus::Seats => seats(draw, plan),
         Focus::Recovery => recovery(draw, plan),
         Focus::Disks => {
@@ -178,22 +173,22 @@ fn crash_point(draw: &mut Draw, plan: &Plan) -> Fault {
     Fault { at_ms: 0, for_ms: 100 + draw.below(1_500), kind }
 }
 
-fn swarm(draw: &mut Draw, plan: &Plan) -> Vec<Fault> {
+fn swarm(draw: &mut Draw, plan: &Plan, all: &[Make]) -> Vec<Fault> {
     // Each world has some kinds only: what always comes together hides what it does alone.
-    let mut kinds: Vec<usize> = (0..KINDS.len()).filter(|_| draw.one_in(4)).collect();
+    let mut kinds: Vec<usize> = (0..all.len()).filter(|_| draw.one_in(4)).collect();
     if plan.mode == Mode::Clock {
         kinds.retain(|_| draw.one_in(2));
         kinds.extend([CLOCK_JUMP, CLOCK_DRIFT]);
     }
     if kinds.is_empty() {
-        kinds.push(usize::try_from(draw.below(KINDS.len() as u64)).expect("a small number"));
+        kinds.push(usize::try_from(draw.below(all.len() as u64)).expect("a small number"));
     }
     let count = 1 + usize::try_from(draw.below(FAULTS_MAX as u64)).expect("a small number");
     let mut faults = Vec::new();
     let mut lost = Lost::default();
     for _ in 0..count {
         let which = kinds[usize::try_from(draw.below(kinds.len() as u64)).expect("a small number")];
-        let kind = KINDS[which](draw, plan);
+        let kind = all[which](draw, plan);
         if !lost.allows(&kind, plan) {
             continue;
         }
@@ -262,7 +257,7 @@ fn length(draw: &mut Draw, kind: &Kind) -> u64 {
 type Make = fn(&mut Draw, &Plan) -> Kind;
 
 /// How each kind is drawn.
-const KINDS: &[Make] = &[
+const USUAL: &[Make] = &[
     |draw, plan| Kind::ClockJump {
         host: draw.host(plan),
         seconds: draw.pick(&[-86_400, -90, -1, 2, 3_600, 40_000_000]),
@@ -309,18 +304,19 @@ const KINDS: &[Make] = &[
     |_, _| Kind::WipeServer,
     |draw, _| Kind::LoginStorm { others: 3 + draw.few(6) },
     |draw, plan| Kind::TakeDevice { player: draw.player(plan) },
-    |draw, plan| Kind::LeaveDevice { player: draw.player(plan) },
-    |draw, plan| Kind::ReplayResume { player: draw.player(plan) },
-    |draw, plan| Kind::CutShort { player: draw.player(plan), ms: draw.pick(&[1, 30, 200]) },
     |_, _| Kind::PlannedRestart,
     |draw, _| Kind::TwiceDown { after: 1 + draw.small(25) },
     |draw, _| Kind::Flap { times: 2 + draw.few(6) },
     |draw, plan| Kind::NewAddress { player: draw.player(plan) },
     |draw, plan| Kind::Liar { player: draw.player(plan), lie: Lie::Equivocate },
-    |draw, plan| Kind::Liar {
-        player: draw.player(plan),
-        lie: draw.pick(&[Lie::Withhold, Lie::Replay, Lie::Forge, Lie::Stale]),
-    },
+    |draw, plan| Kind::Liar { player: draw.player(plan), lie: draw.pick(&[Lie::Withhold, Lie::Replay, Lie::Forge]) },
+];
+/// What is in the worlds with a focus too.
+const RARE: &[Make] = &[
+    |draw, plan| Kind::LeaveDevice { player: draw.player(plan) },
+    |draw, plan| Kind::ReplayResume { player: draw.player(plan) },
+    |draw, plan| Kind::CutShort { player: draw.player(plan), ms: draw.pick(&[1, 30, 200]) },
+    |draw, plan| Kind::Liar { player: draw.player(plan), lie: Lie::Stale },
 ];
 const DISKS: &[Make] = &[
     |draw, plan| Kind::PowerCut { host: draw.host(plan) },
@@ -403,6 +399,18 @@ impl Draw {
 
     fn pick<T: Copy>(&mut self, some: &[T]) -> T {
         some[self.0.up_to(some.len() - 1)]
+    }
+
+    fn focus(&mut self) -> Focus {
+        match self.below(100) {
+            0..=51 => Focus::Broad,
+            52..=59 => Focus::Seats,
+            60..=67 => Focus::Recovery,
+            68..=75 => Focus::Disks,
+            76..=83 => Focus::Links,
+            84..=91 => Focus::Liars,
+            _ => Focus::Whims,
+        }
     }
 
     fn player(&mut self, plan: &Plan) -> u8 {
