@@ -37,6 +37,8 @@ struct Tail {
     path: PathBuf,
     open: Option<File>,
     lines: Lines,
+    /// The newest file that had been put aside when the directory was first read.
+    newest_old: Option<PathBuf>,
 }
 
 /// Cuts bytes into events.
@@ -87,9 +89,7 @@ impl Logs {
             if current != before && here.is_some() {
                 // It was put aside between the two looks: what came last is in the old one, or in several.
                 self.drain(tail, &mut records);
-                if before.is_some() {
-                    self.between(tail, before, current, &mut records);
-                }
+                self.between(tail, before, current, &mut records);
                 tail.open = here;
                 tail.lines = Lines::default();
                 self.drain(tail, &mut records);
@@ -105,6 +105,7 @@ impl Logs {
         let mut tail = Tail::of(dir);
         let current = tail.open.as_ref().and_then(identity);
         for path in old_files(dir) {
+            tail.newest_old = Some(path.clone());
             self.whole(path, current, records);
         }
         self.drain(&mut tail, records);
@@ -114,7 +115,11 @@ impl Logs {
     /// Reads what was put aside after one file and before another.
     fn between(&mut self, tail: &Tail, before: Option<u64>, current: Option<u64>, records: &mut Vec<Record>) {
         let files = old_files(tail.path.parent().unwrap_or(Path::new("")));
-        let is_before = |path: &PathBuf| File::open(path).ok().as_ref().and_then(identity) == before;
+        // Where there was no current file at the last look, what was put aside by then was read.
+        let is_before = |path: &PathBuf| match before {
+            Some(_) => File::open(path).ok().as_ref().and_then(identity) == before,
+            None => tail.newest_old.as_ref() == Some(path),
+        };
         // One that is not there any more was older than all that are.
         let later = files.iter().position(is_before).map_or(0, |at| at + 1);
         for path in files.into_iter().skip(later) {
@@ -162,7 +167,7 @@ impl Tail {
     /// The current file in a directory of logs, if it is there.
     fn of(dir: &Path) -> Self {
         let path = dir.join(EVENTS).with_extension(EVENTS_EXTENSION);
-        Self { open: File::open(&path).ok(), path, lines: Lines::default() }
+        Self { open: File::open(&path).ok(), path, lines: Lines::default(), newest_old: None }
     }
 }
 
@@ -321,6 +326,22 @@ mod tests {
             fs::write(&path, line(at)).unwrap();
         }
         assert_eq!(moments(&logs.more()), [3, 4, 5]);
+        assert!(logs.more().is_empty());
+    }
+
+    #[test]
+    fn files_put_aside_before_the_first_current_one_was_seen_are_read_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("log");
+        fs::create_dir(&log).unwrap();
+        fs::write(log.join("events-0000000000001.jsonl"), line(1)).unwrap();
+        let (mut logs, records) = Logs::read(dir.path());
+        assert_eq!(moments(&records), [1]);
+        for at in 2..4 {
+            fs::write(log.join(format!("events-{at:013}.jsonl")), line(at)).unwrap();
+        }
+        fs::write(log.join("events.jsonl"), line(4)).unwrap();
+        assert_eq!(moments(&logs.more()), [2, 3, 4]);
         assert!(logs.more().is_empty());
     }
 

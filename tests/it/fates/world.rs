@@ -179,6 +179,7 @@ impl World {
 
     /// The power goes in the middle of whatever the server does.
     pub(super) fn kill_server(&mut self) {
+        self.server.expects(event::JOURNAL_FAILED);
         self.disk.cut_power_at(self.disk.operations() + 1);
         self.server.kill();
         self.disk.crash(self.seed.next());
