@@ -314,7 +314,6 @@ impl Kind {
         }
     }
 
-    /// Its name, without its details.
     /// Whether it is in worlds without a focus.
     pub(crate) const fn is_usual(&self) -> bool {
         !matches!(
@@ -327,6 +326,7 @@ impl Kind {
         )
     }
 
+    /// Its name, without its details.
     pub(crate) const fn name(&self) -> &'static str {
         match self {
             Self::Kill { .. } => "kill",

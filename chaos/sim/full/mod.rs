@@ -103,16 +103,7 @@ fn listen_to_panics() {
     });
 }
 
-/// Whether there is such a fault here.
+/// Whether there is such a fault here: those of worlds with a focus are made in the pure lane alone.
 pub(crate) const fn knows(kind: &super::plan::Kind) -> bool {
-    use super::plan::{Kind, Lie};
-
-    !matches!(
-        kind,
-        Kind::LeaveDevice { .. }
-            | Kind::ReturnDevice { .. }
-            | Kind::ReplayResume { .. }
-            | Kind::CutShort { .. }
-            | Kind::Liar { lie: Lie::Stale, .. }
-    )
+    kind.is_usual()
 }
