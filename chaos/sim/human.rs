@@ -279,6 +279,8 @@ impl Human {
             Event::Board { match_id, ply, turn, rows, .. } => {
                 if let Some(table) = self.table.as_mut().filter(|table| table.match_id == *match_id) {
                     (table.ply, table.turn, table.rows) = (*ply, turn.clone(), rows.clone());
+                    // A newer grant takes the move back that had decided it, if another device had the seat by then.
+                    table.decided &= turn.is_none();
                     if table.turn.as_deref() == Some(&table.you) {
                         self.act_at_ms = now_ms + 1 + self.draw(self.think_ms);
                     }

@@ -275,15 +275,28 @@ pub fn regrant(of: &Match, promise: Option<(Seat, &Verified<Promise>)>) -> Optio
     Some(Fact::Regranted { grant })
 }
 
+/// What players have shown of a match in one run of the server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Shown {
+    /// The newest epoch that X and O have shown under its key, and how many entries.
+    pub seats: [(u32, u16); 2],
+    /// The epoch for which X and O have promised that they take nothing of the one before; 0 without.
+    pub promised: [u32; 2],
+}
+
 /// That both seats have shown what they hold, and it is here, of a match in which a server that lost state waits for it.
-/// `shown` is the newest epoch that each seat has shown, and how many entries under it: the holder of an older key does
-/// not speak for it.
+/// The holder of an older key does not speak for its seat; nor does that of the newest one known here if the opponent has
+/// promised that seat away, before the device it was promised to asks again: had it been granted, it would show the grant.
 #[must_use]
-pub fn heard(of: &Match, shown: [(u32, u16); 2]) -> Option<Fact> {
+pub fn heard(of: &Match, shown: &Shown) -> Option<Fact> {
     let Grant { match_id, epoch, .. } = *of.grant();
-    let speaks = |shown: u32| shown == epoch || is_on(Mutant::StaleHaveCounts);
-    let here = |(shown, plies): (u32, u16)| speaks(shown) && plies <= of.evidence.chain.plies();
-    (of.recovering && shown.into_iter().all(here)).then_some(Fact::Heard { match_id })
+    let here = |seat: Seat| {
+        let (newest, plies) = shown.seats[seat.index()];
+        let speaks = newest == epoch || is_on(Mutant::StaleHaveCounts);
+        let stays = shown.promised[seat.other().index()] <= epoch || of.asked[seat.index()].is_some();
+        speaks && stays && plies <= of.evidence.chain.plies()
+    };
+    (of.recovering && Seat::BOTH.into_iter().all(here)).then_some(Fact::Heard { match_id })
 }
 
 /// What proofs change in a match that has been filed away: its verdict was given on evidence no longer at hand. One fact

@@ -4,7 +4,7 @@ use rejoin::chaos::history::End;
 
 use super::device::Device;
 use super::world::{Task, World};
-use crate::sim::plan::{Focus, Host};
+use crate::sim::plan::Host;
 
 /// A link of who is in a match is live after this, on a network that takes no time.
 const LIVE_URGENT_MAX_MS: u64 = 1_000;
@@ -176,10 +176,6 @@ impl World<'_> {
 
     /// The world has had all its time: a match of two who can play, in which nothing was moved for long, is stuck.
     pub(super) fn heed_stuck(&mut self) {
-        // Worlds without a focus have standstills that nobody has explained yet; `chaos/README.md` names them.
-        if self.plan.focus == Focus::Broad {
-            return;
-        }
         for one in (0..usize::from(self.plan.players)).step_by(2) {
             let pair = [one, one + 1];
             let moved = pair.map(|human| self.devices[self.seats[human]].shown.moved_at).into_iter().max();

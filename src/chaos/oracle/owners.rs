@@ -25,6 +25,10 @@ pub(super) fn check(case: &Case<'_>) -> Finding {
             }
             What::Ended { .. } => drop(ended.insert(who)),
             What::Told { told } => {
+                // A login typed before the device was left may come through late, and the seat is asked for and given there.
+                if matches!(told, Told::Notice { code } if code == "seat-taken") {
+                    owner.retain(|(_, by), _| *by != player_of(who));
+                }
                 if ended.contains(who) {
                     wrong.push(format!("{who} shows something at {} ms, after its process ended", record.at_ms));
                 }
@@ -44,6 +48,7 @@ pub(super) fn check(case: &Case<'_>) -> Finding {
                         untaken.insert((match_id, who, *ply));
                         continue;
                     }
+                    untaken.remove(&(match_id, who, *ply));
                     let before = owner.insert((match_id, by), who);
                     if let Some(newer) = before.filter(|before| number(before) > number(who)) {
                         wrong.push(format!("match {match_id}: {who} makes ply {ply} after {newer} has taken its seat"));

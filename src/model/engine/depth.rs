@@ -64,7 +64,7 @@ impl Engine {
         let conns = Seat::BOTH.map(|seat| self.live.get(&of.user(seat)).and_then(|conn| self.conns.get(conn)));
         let epoch = chain.grant().epoch;
         let known = |seat: Seat| {
-            let shown = self.shown.get(&match_id).map(|shown| shown[seat.index()]);
+            let shown = self.shown.get(&match_id).map(|shown| shown.seats[seat.index()]);
             // The receipts of a player are passed on to the opponent, if that one is there.
             let passed = conns[seat.other().index()].and_then(|conn| conn.passed.get(&match_id).copied());
             let said = [shown, passed].into_iter().flatten().filter(|(of, _)| *of == epoch);

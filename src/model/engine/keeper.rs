@@ -51,16 +51,13 @@ impl Engine {
         if let Err(refusal) = self.take_match(conn, match_id, grants) {
             return self.refuse_entry(conn, match_id, first, refusal);
         }
-        let Ok((of, seat)) = self.match_of(conn, match_id) else {
+        let Ok((of, _)) = self.match_of(conn, match_id) else {
             return self.not_open(conn, match_id, first);
         };
         let merge = of.evidence.merge(grants, entries);
         let whole = grants.first().is_some_and(|grant| grant.body().base == Base::NONE);
         self.deliver(conn, match_id, &merge, &[]);
-        match grants.last() {
-            Some(newest) => self.shows(match_id, seat, newest.body().epoch, 0),
-            None => self.hear(match_id),
-        }
+        self.hear(match_id);
         let ply = first.saturating_add(u16::try_from(merge.entries().count()).unwrap_or(u16::MAX));
         match merge.refused {
             Some(Unplayable::Gap { .. } | Unplayable::Ungranted { .. }) if !whole => self.send_have(conn, match_id),
@@ -196,6 +193,9 @@ impl Engine {
         let chain = &of.evidence.chain;
         if epoch == chain.grant().epoch && chain.head_at(plies) == Some(head) {
             let opponent = self.live.get(&of.user(seat.other())).copied();
+            if of.recovering {
+                self.shows(match_id, seat, epoch, plies);
+            }
             let Some((to, link)) = opponent.and_then(|conn| Some((conn, self.conns.get_mut(&conn)?))) else { return };
             // The same again says nothing, however often it is said.
             if link.passed.insert(match_id, (epoch, plies)).is_none_or(|before| before < (epoch, plies)) {

@@ -39,7 +39,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use super::account::Account;
 use super::bucket::Buckets;
-use super::decide::Points;
+use super::decide::{Points, Shown};
 use super::event::{Event, LinkEnd};
 use super::fact::Fact;
 use super::games::Seat;
@@ -85,8 +85,8 @@ pub struct Engine {
     over_told: bool,
     draining: bool,
     disk_full: bool,
-    /// The newest epoch, and the number of entries, that X and O have shown in this run, by open match.
-    shown: BTreeMap<MatchId, [(u32, u16); 2]>,
+    /// What players have shown in this run, by open match.
+    shown: BTreeMap<MatchId, Shown>,
     /// Whether this run has found that state was lost.
     loss_known: bool,
     /// Matches that players have brought back in this run.

@@ -33,6 +33,7 @@ impl Engine {
             self.log(Event::SeatAsked { match_id, by });
         }
         if !self.regrant(match_id, None) {
+            self.hear(match_id);
             self.want_promise(match_id, seat.other());
         }
         Ok(())
@@ -50,11 +51,13 @@ impl Engine {
 
     /// A player promises that it takes nothing more of the epoch that ends.
     pub(super) fn promise(&mut self, conn: ConnId, seat: Seat, promise: &Verified<Promise>) {
-        let Promise { match_id, head, .. } = *promise.body();
-        let Ok((of, mine)) = self.match_of(conn, match_id) else { return };
-        if mine != seat || self.shut().is_err() {
+        let Promise { match_id, epoch: promised, head } = *promise.body();
+        if !matches!(self.match_of(conn, match_id), Ok((_, mine)) if mine == seat) {
             return;
         }
+        let shown = &mut self.shown.entry(match_id).or_default().promised[seat.index()];
+        *shown = (*shown).max(promised);
+        let Some(of) = self.state.game(match_id).filter(|_| !self.is_shut()) else { return };
         let (epoch, chain) = (of.grant().epoch, &of.evidence.chain);
         if !chain.holds(epoch, head) && head.plies > chain.plies() {
             // What it holds comes first, and then the promise again.
@@ -131,15 +134,15 @@ impl Engine {
 
     /// A player has shown how much it holds of a match, by grants up to `epoch`.
     pub(super) fn shows(&mut self, match_id: MatchId, seat: Seat, epoch: u32, plies: u16) {
-        let shown = self.shown.entry(match_id).or_default();
-        shown[seat.index()] = shown[seat.index()].max((epoch, plies));
+        let shown = &mut self.shown.entry(match_id).or_default().seats[seat.index()];
+        *shown = (*shown).max((epoch, plies));
         self.hear(match_id);
     }
 
     /// Goes on with a match as before the loss once both seats have been heard.
     pub(super) fn hear(&mut self, match_id: MatchId) {
         let Some((of, shown)) = self.state.game(match_id).zip(self.shown.get(&match_id)) else { return };
-        let Some(fact) = decide::heard(of, *shown).filter(|_| !self.is_shut()) else { return };
+        let Some(fact) = decide::heard(of, shown).filter(|_| !self.is_shut()) else { return };
         let users = of.grant().users;
         self.commit(vec![fact]);
         for user in users {

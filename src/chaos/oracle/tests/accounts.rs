@@ -68,6 +68,12 @@ fn i6_what_is_signed_at_a_device_that_was_left_counts_for_nothing() {
     world.fault("leave-device").says("p0.2", What::Started).sits("p0.2", "X").shown("p0.2", 0, (1, 1), "sent");
     world.fault("return-device").shown("p0", 0, (2, 2), "sent").shown("p0", 0, (2, 2), "seen");
     assert!(!world.judged().violations.iter().any(|found| found.invariant == "I6"), "the seat is p0's again");
+    let mut world = World::seated();
+    world.finals.wiped.extend(["p0".to_owned(), "p0.2".to_owned()]);
+    world.fault("leave-device").says("p0.2", What::Started).sits("p0.2", "X").shown("p0.2", 0, (1, 1), "sent");
+    world.tells("p0", Told::Notice { code: "seat-taken".to_owned() });
+    world.shown("p0", 0, (1, 1), "sent").shown("p0", 0, (1, 1), "seen");
+    assert!(!world.judged().violations.iter().any(|found| found.invariant == "I6"), "the seat was given to p0 again");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What the player types, and the requests that follow.
 
 use super::direct::{Via, in_ms};
-use super::{Effect, OFFERS_MAX, Pending, Player, User};
+use super::{Asked, Effect, OFFERS_MAX, Pending, Player, User};
 use crate::model::client::command::Typed;
 use crate::model::client::delay::Delays;
 use crate::model::client::event::{Event, Reply};
@@ -60,7 +60,7 @@ impl Player {
                     self.outbox.push_front(Pending { request: Some((seq, command)), ..head });
                 }
                 Ok(None) => self.outbox.push_front(Pending { opening: true, ..head }),
-                Err(refusal) => self.refuse(head.typed.word(), refusal),
+                Err(refusal) => self.refused(&head.typed, refusal),
             }
         }
     }
@@ -217,13 +217,18 @@ impl Player {
         let Pending { typed, .. } = self.outbox.pop_front().expect("just looked at");
         let word = typed.word();
         match result {
-            // Nobody has typed it.
-            Err(refusal) if matches!(typed, Typed::TakeSeat(_)) => self.notice("seat-refused", refusal.to_string()),
-            Err(refusal) => self.refuse(word, refusal),
+            Err(refusal) => self.refused(&typed, refusal),
             Ok(Answer::Users { rows, .. }) => self.reply(Reply { users: Some(rows), ..Reply::done(word) }),
             Ok(Answer::Leaders { rows, .. }) => self.reply(Reply { rows: Some(rows), ..Reply::done(word) }),
             Ok(Answer::Done) => self.done(typed),
         }
+    }
+
+    fn refused(&mut self, typed: &Typed, refusal: Refusal) {
+        let Typed::TakeSeat(match_id) = typed else { return self.refuse(typed.word(), refusal) };
+        // Nobody has typed it. What stands in its way may pass.
+        self.asked_seats.insert(*match_id, Asked::Refused);
+        self.notice("seat-refused", refusal.to_string());
     }
 
     fn done(&mut self, typed: Typed) {
@@ -262,6 +267,8 @@ impl Player {
         self.effects.push_back(Effect::CloseUser);
         self.user = None;
         self.tables.clear();
+        self.outbox.retain(|pending| !matches!(pending.typed, Typed::TakeSeat(_)));
+        self.asked_seats.clear();
         self.seated = None;
         self.last = None;
         self.invites.clear();
@@ -343,8 +350,14 @@ impl Player {
                 self.reply(Reply::refused(word, "opponent-moving", why));
             }
             Cannot::NoKey => {
-                let why = "the key of this match is on the device it was begun on; go on there";
+                let why = "the key of this match is on another device; go on there, or wait until the opponent's \
+                           program has let you go on here";
                 self.reply(Reply::refused(word, "other-device", why));
+                let refused = |seated: &MatchId| self.asked_seats.get(seated) == Some(&Asked::Refused);
+                if let Some(seated) = self.seated.filter(refused) {
+                    self.asked_seats.remove(&seated);
+                    self.ask_for_seat(seated);
+                }
             }
         }
     }

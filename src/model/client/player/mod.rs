@@ -9,7 +9,7 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -54,8 +54,8 @@ pub struct Player {
     user: Option<User>,
     tables: BTreeMap<MatchId, Table>,
     seated: Option<MatchId>,
-    /// Seats that were asked for on the present link.
-    asked_seats: BTreeSet<MatchId>,
+    /// Seats that were asked for on the present link, in the present session.
+    asked_seats: BTreeMap<MatchId, Asked>,
     /// The keys that seats were asked for with.
     seat_keys: BTreeMap<MatchId, PublicKey>,
     last: Option<(Name, GameSpec, MatchId)>,
@@ -98,6 +98,15 @@ struct Pending {
     opening: bool,
     /// Whether it was typed while there was no link.
     outage: bool,
+}
+
+/// What came of asking for a seat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    /// No answer yet, or a grant that is not here yet.
+    Waits,
+    /// The next move that is typed asks again.
+    Refused,
 }
 
 /// What has happened.
@@ -206,7 +215,7 @@ impl Player {
             user: None,
             tables: BTreeMap::new(),
             seated: None,
-            asked_seats: BTreeSet::new(),
+            asked_seats: BTreeMap::new(),
             seat_keys: BTreeMap::new(),
             last: None,
             invites: Vec::new(),
@@ -368,9 +377,7 @@ impl Player {
         self.supervisor.live(self.now);
         self.failure_told = false;
         self.ways.told = false;
-        // What waits for its answer goes out again by itself. Another one would take the seat from it.
-        let asked = |pending: &Pending| if let Typed::TakeSeat(of) = pending.typed { Some(of) } else { None };
-        self.asked_seats = self.outbox.iter().filter_map(asked).collect();
+        self.ask_anew();
         self.server_delays.clear();
         self.wake_peer();
         for pending in &self.outbox {
@@ -379,6 +386,15 @@ impl Player {
                 self.effects.push_back(Effect::Send(Box::new(request)));
             }
         }
+    }
+
+    /// On another link, and in another session, seats are asked for again. What waits for its answer goes out again by
+    /// itself; another one would take the seat from it.
+    fn ask_anew(&mut self) {
+        let asked = |pending: &Pending| {
+            if let Typed::TakeSeat(of) = pending.typed { Some((of, Asked::Waits)) } else { None }
+        };
+        self.asked_seats = self.outbox.iter().filter_map(asked).collect();
     }
 
     fn lost(&mut self, retry_after: Duration) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rand_chacha::rand_core::Rng;
 
 use super::direct::Via;
-use super::{Effect, Pending, Player, SEEN_SAVED_AFTER};
+use super::{Asked, Effect, Pending, Player, SEEN_SAVED_AFTER};
 use crate::model::client::command::Typed;
 use crate::model::client::event::{Event, PathKind};
 use crate::model::client::record::{SavedSession, Write};
@@ -96,10 +96,11 @@ impl Player {
     }
 
     /// A match in play whose key is not here is asked for: its file was lost, or is on another device.
-    fn ask_for_seat(&mut self, match_id: MatchId) {
+    pub(super) fn ask_for_seat(&mut self, match_id: MatchId) {
         let Some(table) = self.tables.get(&match_id) else { return };
         let wanted = table.active && table.key().is_none() && table.evidence.verdict().is_none();
-        if wanted && self.asked_seats.insert(match_id) {
+        if wanted && !self.asked_seats.contains_key(&match_id) {
+            self.asked_seats.insert(match_id, Asked::Waits);
             let text = format!(
                 "the key of this match is not on this disk; {} is asked to let you go on here",
                 table.opponent()
@@ -116,6 +117,9 @@ impl Player {
         let Some(open) = &mut self.user else { return };
         let new = open.session.as_ref().is_none_or(|known| known.session != session);
         open.session = Some(saved.clone());
+        if new {
+            self.ask_anew();
+        }
         if new && !is_on(Mutant::SessionWrittenLate) {
             self.effects.push_back(Effect::Write(Write::Session(Some(saved))));
         } else {
@@ -163,8 +167,8 @@ impl Player {
     /// The first thing said on every new link, for each match that is not settled on both sides.
     fn greet_keepers(&mut self, known: &[MatchId], all: bool) {
         let open = self.tables.values().filter(|table| all || !table.is_finished() || known.contains(&table.id()));
-        let haves: Vec<ToServer> = open.map(|table| ToServer::Keeper(table.have())).collect();
-        haves.into_iter().for_each(|have| self.send(have));
+        let greetings: Vec<KeeperMessage> = open.flat_map(Table::greeting).collect();
+        greetings.into_iter().for_each(|greeting| self.send(ToServer::Keeper(greeting)));
     }
 
     /// A match of the view: opens its file if it is new here.
@@ -205,9 +209,8 @@ impl Player {
             self.explain_ways();
         }
         let says = |table: &&Table| table.evidence.chain.plies() > 0 || table.key().is_none() || !view.active;
-        if let Some(have) = self.tables.get(&id).filter(says).map(Table::have) {
-            self.send(ToServer::Keeper(have));
-        }
+        let greeting = self.tables.get(&id).filter(says).map(Table::greeting).unwrap_or_default();
+        greeting.into_iter().for_each(|greeting| self.send(ToServer::Keeper(greeting)));
     }
 
     fn invited(&mut self, invite: InviteView) {

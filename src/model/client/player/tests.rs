@@ -8,6 +8,7 @@ use crate::model::client::event::Event;
 use crate::model::client::peer::PeerConn;
 use crate::model::client::record::Write;
 use crate::model::client::table;
+use crate::model::engine::Input as EngineInput;
 use crate::model::event::Event as LogEvent;
 use crate::model::message::{Answer, Entries, KeeperMessage, ToClient, ToPeer, ToServer};
 use crate::model::statement::Fared;
@@ -188,6 +189,35 @@ fn a_seat_is_asked_for_once_however_often_the_link_breaks() {
     let asked = |event: &&LogEvent| matches!(event, LogEvent::SeatAsked { .. });
     assert_eq!(world.log.iter().filter(asked).count(), 1);
     assert!(world.clients[0].player.table().is_some_and(|table| table.key().is_some()), "it has its seat");
+}
+
+#[test]
+fn who_logs_in_again_asks_for_the_seat_again() {
+    let mut world = seated();
+    world.lose_files(0);
+    // The seat is wanted while this waits for its answer, so that it is asked for by nobody.
+    world.type_in(0, Typed::Logout);
+    world.settle();
+    assert!(!world.log.iter().any(|event| matches!(event, LogEvent::SeatAsked { .. })), "it logs out before");
+    let refused = |event: &Event| matches!(event, Event::Reply(reply) if reply.command == "take-seat");
+    assert!(!world.clients[0].shown.iter().any(refused), "nobody has typed it");
+    world.log_in(0);
+    assert!(world.clients[0].player.table().is_some_and(|table| table.key().is_some()), "it has its seat");
+}
+
+#[test]
+fn a_seat_that_was_refused_is_asked_for_at_the_next_move() {
+    let mut world = seated();
+    let x = mover(&world);
+    world.tell(EngineInput::DiskFull(true));
+    world.lose_files(x);
+    world.settle();
+    let refused = |event: &Event| matches!(event, Event::Notice { code: "seat-refused", .. });
+    assert!(world.clients[x].shown.iter().any(refused), "the server takes nothing just then");
+    world.tell(EngineInput::DiskFull(false));
+    world.type_in(x, Typed::Send(vec!["1".to_owned(), "1".to_owned()]));
+    world.settle();
+    assert!(world.clients[x].player.table().is_some_and(|table| table.key().is_some()), "it has its seat");
 }
 
 #[test]

@@ -43,9 +43,10 @@ impl Table {
         let (grants, entries) = self.evidence.news_for(have.epoch, have.head);
         let mut effects: Vec<Effect> = self.entries_out(&grants, &entries).into_iter().map(answer).collect();
         effects.extend(self.proofs_out().map(answer));
-        effects.extend(self.receipt_out().map(answer));
-        let promise = self.promised.clone().filter(|_| self.evidence.verdict().is_none());
-        effects.extend(promise.map(|promise| answer(KeeperMessage::Promise(promise))));
+        effects.extend(self.promise_out().map(answer));
+        // Who is told of grants has lost state, and hears of my seat by a receipt under its key.
+        let receipt = if grants.is_empty() { self.receipt_out() } else { self.receipt() };
+        effects.extend(receipt.map(answer));
         if let Some(verdict) = &self.verdict {
             effects.push(answer(KeeperMessage::Verdict(verdict.clone())));
         }
@@ -300,15 +301,25 @@ impl Table {
     /// My receipt, if the last entry is not my own and says it already.
     pub(super) fn receipt_out(&self) -> Option<KeeperMessage> {
         let plies = self.evidence.chain.plies();
-        let key = self.key()?;
         if is_on(Mutant::TurnUnchecked) || is_on(Mutant::ResignsOffTurn) {
             // Nobody takes an entry under the wrong key: a receipt for it would be answered with a question for ever.
             let last = self.evidence.chain.entry(plies.checked_sub(1)?)?;
             self.authentic(last.into_signed(), &[])?;
         }
         let owed = plies > 0 && (Seat::at(plies - 1) != self.seat || self.evidence.chain.since(self.seat) == plies);
-        let held = || Signed::by(key, &self.grant().server, self.evidence.held());
-        owed.then(|| KeeperMessage::Held { keeper: Keeper::Player(self.seat), held: held() })
+        if owed { self.receipt() } else { None }
+    }
+
+    /// All that is held here, under the key of the seat.
+    fn receipt(&self) -> Option<KeeperMessage> {
+        let held = Signed::by(self.key()?, &self.grant().server, self.evidence.held());
+        Some(KeeperMessage::Held { keeper: Keeper::Player(self.seat), held })
+    }
+
+    /// The promise, while nothing has released it.
+    pub(super) fn promise_out(&self) -> Option<KeeperMessage> {
+        let due = self.evidence.verdict().is_none();
+        self.promised.clone().filter(|_| due).map(KeeperMessage::Promise)
     }
 
     fn proofs_out(&self) -> Option<KeeperMessage> {

@@ -349,12 +349,25 @@ impl Table {
             && (!last_is_mine || self.seen() == all)
     }
 
-    /// How much is held here; the first thing said on every new link. Who has no key speaks for no seat.
+    /// How much is held here, as far as this file's key speaks for the seat: under the newest grant that names it, and
+    /// what a later one has in its base. Who has no key speaks for no seat.
     #[must_use]
     pub fn have(&self) -> KeeperMessage {
-        let Grant { match_id, epoch, .. } = *self.grant();
-        let (epoch, head) = if self.key.is_some() { (epoch, self.evidence.chain.head()) } else { (0, Base::NONE) };
-        KeeperMessage::Have(Have { match_id, epoch, head })
+        let (chain, key) = (&self.evidence.chain, self.key.as_ref().map(SecretKey::public));
+        let mine = |grant: &Signed<Grant>| Some(grant.body.keys[self.seat.index()]) == key;
+        let at = chain.grants().iter().rposition(mine);
+        let (epoch, head) = at.map_or((0, Base::NONE), |at| {
+            let next = chain.grants().get(at + 1).map(|next| next.body.base);
+            (chain.grants()[at].body.epoch, next.unwrap_or_else(|| chain.head()))
+        });
+        KeeperMessage::Have(Have { match_id: self.id(), epoch, head })
+    }
+
+    /// The first things said on every new link. A promise goes before all else: a server that has lost state learns of it
+    /// that the other seat may have another key by now.
+    #[must_use]
+    pub fn greeting(&self) -> Vec<KeeperMessage> {
+        self.promise_out().into_iter().chain([self.have()]).collect()
     }
 
     /// Plays the move that `words` mean.

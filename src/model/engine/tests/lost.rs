@@ -1,5 +1,7 @@
 //! A server that has lost state takes matches and verdicts back from the players.
 
+use std::cell::Cell;
+
 use super::board::{epoch, evidence, play, points, results};
 use crate::model::client::event::Event;
 use crate::model::engine::Input;
@@ -150,6 +152,75 @@ fn a_seat_that_moved_after_the_copy_was_made_stays_where_it_is() {
         MOVES[3..].iter().for_each(|cell| play(&mut world, *cell));
         world.settle();
         assert_eq!((points(&world), results(&world)), (vec![0, 2], vec!["Loss".to_owned(), "Win".to_owned()]));
+    }
+}
+
+/// Whether the server still waits for a player to show what it holds.
+fn waits(world: &World) -> bool {
+    world.recovered().games().next().unwrap().recovering
+}
+
+#[test]
+fn a_device_that_was_left_does_not_speak_for_its_seat() {
+    let mut world = begun(16, 2);
+    let copied = world.durable();
+    world.put_to_sleep(0);
+    let newer = world.add_client("p0");
+    world.log_in(newer);
+    world.settle();
+    assert_eq!(epoch(&world), 2, "the seat has moved");
+    world.put_to_sleep(newer);
+    world.wake(0);
+    world.lose_state(|at, _| at < copied);
+    start(&mut world);
+    world.settle();
+    assert_eq!(epoch(&world), 2, "the opponent has shown the grant");
+    // It knows the newest grant by now, and comes again with it.
+    world.break_link(0);
+    world.settle();
+    assert!(waits(&world), "the key of that grant is on another device");
+    world.put_to_sleep(0);
+    world.wake(newer);
+    world.log_in(newer);
+    world.settle();
+    assert!(!waits(&world));
+    MOVES[2..].iter().for_each(|cell| play(&mut world, *cell));
+    world.settle();
+    assert_eq!((points(&world), results(&world)), (vec![0, 2], vec!["Loss".to_owned(), "Win".to_owned()]));
+}
+
+#[test]
+fn a_seat_that_was_promised_away_is_spoken_for_by_who_has_it_or_asks_again() {
+    for granted in [false, true] {
+        let moves = |room: usize| {
+            let mut world = begun(17, 2);
+            world.room = room;
+            world.put_to_sleep(0);
+            let newer = world.add_client("p0");
+            world.log_in(newer);
+            world.put_to_sleep(newer);
+            (world, newer)
+        };
+        let (copied, regranted) = (begun(17, 2).durable(), Cell::new(0));
+        moves(usize::MAX).0.lose_state(|at, fact| {
+            if matches!(fact, Fact::Regranted { .. }) {
+                regranted.set(at);
+            }
+            true
+        });
+        assert!(regranted.get() > copied);
+        let (mut world, newer) = moves(regranted.get() + usize::from(granted));
+        world.wake(0);
+        world.lose_state(|at, _| at < copied);
+        world.room = usize::MAX;
+        start(&mut world);
+        world.settle();
+        assert!(waits(&world), "the opponent has promised that seat to another device");
+        world.put_to_sleep(0);
+        world.wake(newer);
+        world.log_in(newer);
+        world.settle();
+        assert!(!waits(&world), "it shows the grant, or asks again");
     }
 }
 
