@@ -52,7 +52,13 @@ pub(crate) fn print(lane: Lane, sum: &Sum, cpu_s: f64) -> bool {
     !enough || (never.is_empty() && unhit.is_empty())
 }
 
-/// Faults by how far the players had come.
+/// Whether a fault can strike there at all: lies are told in a match.
+fn can_strike(name: &str, phase: Phase) -> bool {
+    let in_match = matches!(phase, Phase::OwnTurn | Phase::OthersTurn | Phase::Decided);
+    in_match || !name.starts_with("liar-")
+}
+
+/// Faults by how far the players had come; `-` where one cannot strike.
 fn matrix(lane: Lane, sum: &Sum) {
     println!("  {:18} {}", "fault × state", Phase::ALL.map(|phase| format!("{:>9}", phase.name())).join(" "));
     let mut empty = Vec::new();
@@ -61,8 +67,11 @@ fn matrix(lane: Lane, sum: &Sum) {
     let names: BTreeSet<&str> = Kind::SAMPLES.iter().filter(told).map(Kind::name).collect();
     for name in names {
         let count = |phase| sum.coverage.matrix.get(&(name, phase)).copied().unwrap_or(0);
-        println!("  {name:18} {}", Phase::ALL.map(|phase| format!("{:>9}", count(phase))).join(" "));
-        empty.extend(Phase::ALL.iter().filter(|phase| count(**phase) == 0).map(|phase| (name, phase.name())));
+        let can = |phase| count(phase) > 0 || can_strike(name, phase);
+        let cell = |phase| if can(phase) { count(phase).to_string() } else { "-".to_owned() };
+        println!("  {name:18} {}", Phase::ALL.map(|phase| format!("{:>9}", cell(phase))).join(" "));
+        let is_empty = |phase: &&Phase| count(**phase) == 0 && can(**phase);
+        empty.extend(Phase::ALL.iter().filter(is_empty).map(|phase| (name, phase.name())));
     }
     let cells: Vec<String> = empty.iter().map(|(name, phase)| format!("{name} × {phase}")).collect();
     println!(

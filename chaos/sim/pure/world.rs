@@ -337,7 +337,8 @@ impl<'a> World<'a> {
     /// How far the player at a machine has come; of the server: the first player.
     pub(super) fn phase_of(&self, host: Host) -> Phase {
         let human = match host {
-            Host::Server => 0,
+            // Who invites in some worlds, who is invited in others.
+            Host::Server => usize::from(!self.plan.seed.is_multiple_of(2)),
             Host::Player(number) | Host::Left(number) => usize::from(number).min(self.humans.len() - 1),
         };
         let (human, device) = (&self.humans[human], &self.devices[self.seats[human]]);
