@@ -1,6 +1,7 @@
 //! One connection: TLS, hello, frames in and out, silence. Signatures are checked and made here, off the engine.
 
 use std::future::ready;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
@@ -91,7 +92,9 @@ enum End {
     Close(CloseReason),
     /// The client speaks another version.
     Version,
-    /// The engine has let go of it.
+    /// The client does not read what is sent to it, and the engine has let go of it.
+    Unread,
+    /// The engine is gone.
     Dropped,
 }
 
@@ -238,6 +241,7 @@ impl Link {
             End::Lost(_) | End::Dropped => None,
             End::Version => Some(ToClient::UpgradeRequired { min: wire::VERSION_MIN, max: wire::VERSION_MAX }),
             End::Close(why) => Some(ToClient::Closing { why: *why, retry_after_ms: 0 }),
+            End::Unread => Some(ToClient::Closing { why: CloseReason::Slow, retry_after_ms: 0 }),
         };
         if matches!(end, End::Version | End::Close(CloseReason::Malformed | CloseReason::Slow)) {
             info!(event = event::MISBEHAVED, %ip, ?end, "a connection is closed");
@@ -245,7 +249,10 @@ impl Link {
         let bytes = message.map(|message| wire::encode(&message)).unwrap_or_default();
         let goodbye = async {
             self.stream.write_all(&bytes).await?;
-            self.stream.shutdown().await
+            self.stream.shutdown().await?;
+            // A connection that is closed over what nobody has read is reset, and what was said is lost with it.
+            while !bytes.is_empty() && self.stream.read(&mut self.buffer[..]).await? > 0 {}
+            Ok::<_, io::Error>(())
         };
         // Nothing more can be done for a peer that does not take it.
         let _ = timeout(GOODBYE_MAX, goodbye).await;
@@ -263,7 +270,7 @@ impl Conn {
         let cause = match &end {
             End::Lost(how) => *how,
             End::Close(CloseReason::Silent) => LinkEnd::Silence,
-            End::Close(_) | End::Version | End::Dropped => LinkEnd::Ours,
+            End::Close(_) | End::Version | End::Unread | End::Dropped => LinkEnd::Ours,
         };
         self.house.close(self.id, cause).await;
         self.link.farewell(self.ip, &end).await;
@@ -304,7 +311,7 @@ impl Conn {
                 biased;
                 count = orders.recv_many(&mut some, SEND_QUEUE_MAX) => {
                     if count == 0 {
-                        return End::Dropped;
+                        return if self.house.has_ended() { End::Dropped } else { End::Unread };
                     }
                     if let Err(end) = self.obey(&mut some).await {
                         return end;

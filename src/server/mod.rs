@@ -480,6 +480,11 @@ impl House {
         self.inputs.send(Knock { orders: Some((conn, orders)), ..Knock::new(opened) }).await.is_ok()
     }
 
+    /// Whether the engine is gone.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.inputs.is_closed()
+    }
+
     pub(crate) async fn tell(&self, input: Input) {
         // When the engine is gone, the connection hears it from its orders.
         let _ = self.inputs.send(Knock::new(input)).await;

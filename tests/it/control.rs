@@ -45,22 +45,22 @@ fn lines(dir: &Path, words: &[&str]) -> Vec<Value> {
 }
 
 /// Somebody who speaks to the socket by hand.
-struct Caller(BufReader<UnixStream>);
+pub(crate) struct Caller(BufReader<UnixStream>);
 
 impl Caller {
-    fn new(dir: &Path) -> Self {
+    pub(crate) fn new(dir: &Path) -> Self {
         let stream = UnixStream::connect(socket(dir)).unwrap();
         stream.set_read_timeout(Some(crate::rig::PATIENCE)).unwrap();
         Self(BufReader::new(stream))
     }
 
-    fn say(&mut self, bytes: &[u8]) {
+    pub(crate) fn say(&mut self, bytes: &[u8]) {
         // The server may have hung up already.
         let _ = self.0.get_mut().write_all(bytes);
     }
 
     /// The next line; null when the server has hung up.
-    fn hear(&mut self) -> Value {
+    pub(crate) fn hear(&mut self) -> Value {
         let mut line = String::new();
         match self.0.read_line(&mut line) {
             Ok(0) => Value::Null,

@@ -46,6 +46,9 @@ pub(super) struct Run {
     /// Write report.html and report.json here, in a directory for each run if there are several
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
+    /// Leave the files of every run where they are, logs among them, and say where; those of a violated run stay anyway
+    #[arg(long)]
+    keep: bool,
     /// Say what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
@@ -107,19 +110,21 @@ impl Run {
         for named in &scenarios {
             for seed in (first..).take(usize::try_from(self.repeat)?) {
                 let left = self.max_duration.0.saturating_sub(Duration::from_millis(clock.now().0));
-                let report = if left.is_zero() { late(named, seed) } else { self.once(named, seed, left)? };
+                let (report, files) =
+                    if left.is_zero() { (late(named, seed), None) } else { self.once(named, seed, left)? };
                 self.write(&report, runs)?;
                 tally.count(&report);
                 println!("{}", line(&report));
                 why(&report).iter().for_each(|why| println!("    {why}"));
+                files.iter().for_each(|dir| println!("    files in {}", dir.display()));
             }
         }
         println!("{}", tally.line());
         Ok(ExitCode::from(tally.code()))
     }
 
-    /// One scenario, once.
-    fn once(&self, named: &Named, seed: u64, left: Duration) -> anyhow::Result<Report> {
+    /// One scenario, once; and where its files are, if they stay.
+    fn once(&self, named: &Named, seed: u64, left: Duration) -> anyhow::Result<(Report, Option<PathBuf>)> {
         // On this thread: a server dies with the thread that started it.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let home = tempfile::Builder::new().prefix("rejoin-chaos-").tempdir()?;
@@ -131,11 +136,11 @@ impl Run {
             Ok(played) => played?,
             Err(_) => late(named, seed),
         };
-        if report.verdict() == Verdict::Violated {
-            report.machine = format!("{}; files in {}", report.machine, home.path().display());
-            let _ = home.keep();
+        let files = self.keeps(&report).then(|| home.keep());
+        if let Some(dir) = &files {
+            report.machine = format!("{}; files in {}", report.machine, dir.display());
         }
-        Ok(report)
+        Ok((report, files))
     }
 
     async fn play(&self, named: &Named, seed: u64, home: &Path, bar: &ProgressBar) -> anyhow::Result<Report> {
@@ -203,10 +208,15 @@ impl Run {
         report.bounds = bounds(&report, scenario, &stage);
         report.bounds.push(("the steady state is reached again after the last fault".to_owned(), String::new(), again));
         report.bounds.push(("every match is over and recorded in the end".to_owned(), whereabouts, closed));
-        if report.verdict() == Verdict::Violated {
+        if self.keeps(&report) {
             stage.keep_files()?;
         }
         Ok(report)
+    }
+
+    /// Whether the files of a run stay.
+    fn keeps(&self, report: &Report) -> bool {
+        self.keep || report.verdict() == Verdict::Violated
     }
 
     fn foreign(&self) -> anyhow::Result<Option<Foreign>> {
