@@ -1,7 +1,8 @@
 //! Outages out of events, and their figures. Pure.
 //!
 //! What must hold: an outage that both the client and the server have written down is one; what the client says of it
-//! counts, because only the client knows its dials; of two lengths the longer one.
+//! counts, because only the client knows its dials; of two lengths the longer one. In the server's log the client's word
+//! stands behind the outage that it is about, for wherever the client's own log is not at hand.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -65,9 +66,7 @@ const HOUR_MS: u64 = 3_600_000;
 
 /// The outages among these events, by the time they ended. A link that is not back counts as none.
 pub(super) fn outages(records: &[Record]) -> Vec<Outage> {
-    let all = records.iter().filter(|record| record.event == event::OUTAGE).map(Outage::of);
-    let (by_clients, by_servers): (Vec<Outage>, Vec<Outage>) = all.partition(|outage| outage.seen_by == SeenBy::Client);
-    let mut outages = by_clients;
+    let (mut outages, by_servers) = noted(records);
     for seen in by_servers {
         let apart = |of: &Outage| of.at.abs_diff(seen.at);
         let same =
@@ -83,6 +82,29 @@ pub(super) fn outages(records: &[Record]) -> Vec<Outage> {
     }
     outages.sort_by(|one, other| (one.at, &one.session).cmp(&(other.at, &other.session)));
     outages
+}
+
+/// The outages as clients have written them down, and as servers have.
+fn noted(records: &[Record]) -> (Vec<Outage>, Vec<Outage>) {
+    let (mut by_clients, mut by_servers): (Vec<Outage>, Vec<Outage>) = (Vec::new(), Vec::new());
+    // The last one of each session: a client tells of the outage that has just ended.
+    let mut last: BTreeMap<String, usize> = BTreeMap::new();
+    for record in records {
+        if record.event == event::OUTAGE {
+            let outage = Outage::of(record);
+            if outage.seen_by == SeenBy::Client {
+                by_clients.push(outage);
+            } else {
+                last.insert(outage.session.clone(), by_servers.len());
+                by_servers.push(outage);
+            }
+        } else if record.event == event::OUTAGE_TOLD
+            && let Some(at) = last.remove(&record.word("session"))
+        {
+            by_servers[at].told(record);
+        }
+    }
+    (by_clients, by_servers)
 }
 
 /// The figures of these outages; those of unknown length are counted with what is known of it.
@@ -127,6 +149,16 @@ impl Outage {
             // Only clients count their dials.
             seen_by: if attempts.is_some() { SeenBy::Client } else { SeenBy::Server },
         }
+    }
+}
+
+impl Outage {
+    /// Adds what the client has told the server of it.
+    fn told(&mut self, record: &Record) {
+        self.attempts = record.number("attempts");
+        self.waits_ms = record.word("waits_ms");
+        self.length_ms = self.length_ms.max(record.number("length_ms").unwrap_or_default());
+        self.at_least = false;
     }
 }
 
@@ -190,6 +222,28 @@ mod tests {
         assert_eq!((all[1].length_ms, all[1].seen_by), (7, SeenBy::Both), "it was stopped");
         let line = "[1970-01-01 00:00:01] alice: 100 ms, reset, 2 dials, waits 3 80 ms; resumed; session a; seen by client and server";
         assert_eq!(all[0].to_string(), line);
+    }
+
+    #[test]
+    fn where_only_the_server_s_log_is_read_the_dials_are_those_that_the_client_has_told_it() {
+        let told =
+            |at: u64, session: &str| Record { event: event::OUTAGE_TOLD.to_owned(), ..seen(at, session, 120, Some(2)) };
+        let records = [
+            seen(1_000, "a", 95, None),
+            seen(1_001, "b", 70, None),
+            told(1_010, "a"),
+            seen(5_000, "a", 400, None),
+            told(5_010, "a"),
+            told(5_020, "a"),
+            told(5_030, "c"),
+        ];
+        let known: Vec<_> = outages(&records).iter().map(|of| (of.length_ms, of.attempts, of.seen_by)).collect();
+        let server = SeenBy::Server;
+        assert_eq!(known, [(120, Some(2), server), (70, None, server), (400, Some(2), server)]);
+        assert!(outages(&records)[0].to_string().contains("120 ms, reset, 2 dials, waits 3 80 ms; resumed"));
+        let both = [&records[..], &[seen(1_004, "a", 121, Some(3))]].concat();
+        let of_both = outages(&both).into_iter().find(|of| of.seen_by == SeenBy::Both);
+        assert_eq!(of_both.and_then(|of| of.attempts), Some(3), "its own log is nearer");
     }
 
     #[test]

@@ -80,10 +80,14 @@ fn draw_outages(frame: &mut Frame<'_>, area: Rect, view: &View) {
         let word = |name: &str| plain(&outage.word(name));
         let ms = outage.number("length_ms").unwrap_or_default();
         let more = if word("at_least") == "true" { "≥ " } else { "" };
-        Row::new([clock, word("user"), format!("{more}{ms} ms"), word("cause"), word("attempts"), word("ended")])
+        let dials = match word("attempts") {
+            none if none.is_empty() => none,
+            dials => format!("{dials} after {} ms", word("waits_ms")),
+        };
+        Row::new([clock, word("user"), format!("{more}{ms} ms"), word("cause"), word("ended"), dials])
     };
-    let widths = [len(8), Constraint::Min(10), len(12), len(9), len(6), Constraint::Min(15)];
-    let head = ["ended at", "player", "length", "cause", "dials", "how"];
+    let widths = [len(8), Constraint::Min(10), len(12), len(9), len(8), Constraint::Min(20)];
+    let head = ["ended at", "player", "length", "cause", "how", "dials, after waits of"];
     frame.render_widget(table("Outages", head, widths, view.outages.iter().map(row)), area);
 }
 
@@ -115,7 +119,7 @@ mod tests {
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
 
-    use super::super::view::tests::{record, story, told};
+    use super::super::view::tests::{record, story, told, told_by_bob};
     use super::*;
 
     /// The lines of the picture, without their ends.
@@ -129,7 +133,9 @@ mod tests {
 
     #[test]
     fn who_is_away_is_above_and_the_outage_has_its_cause_and_its_dials() {
-        let lines = picture(&told(&story()), 74_000);
+        let mut view = told(&story());
+        view.take(&told_by_bob());
+        let lines = picture(&view, 74_000);
         assert!(
             lines[0].starts_with("run 2 for 1 m 5 s, the last run: killed · 1 of 2 players have a link"),
             "{lines:?}"
@@ -139,7 +145,8 @@ mod tests {
         assert!(with("alice") < with("10.0.0.2"), "who is away comes first");
         assert!(lines[with("aa11")].contains("rejoined by bob"), "{lines:?}");
         let outage = &lines[with("812 ms")];
-        assert!(outage.contains("00:00:09") && outage.contains("resumed") && outage.contains("3"), "{outage}");
+        assert!(outage.contains("00:00:09") && outage.contains("resumed"), "{outage}");
+        assert!(outage.contains("3 after 40_80_160 ms") && !outage.contains('≥'), "{outage}");
         assert!(lines[23].starts_with("q: quit"));
     }
 

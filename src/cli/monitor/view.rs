@@ -68,6 +68,7 @@ impl View {
             event::LINK_LOST => self.away(&record.word("user"), record.at, &record.word("cause")),
             event::LOGGED_OUT => drop(self.players.remove(&record.word("user"))),
             event::OUTAGE => self.outage(record),
+            event::OUTAGE_TOLD => self.outage_told(record),
             event::MATCH_STARTED => self.began(record),
             event::MATCH_SUSPENDED => self.told(record, true, format!("left by {}", record.word("by"))),
             event::MATCH_RESUMED => self.told(record, true, "goes on".to_owned()),
@@ -110,6 +111,22 @@ impl View {
         }
         self.outages.push_front(record.clone());
         self.outages.truncate(KEPT_MAX);
+    }
+
+    /// Only the client knows its dials. It tells of the outage that has just ended.
+    fn outage_told(&mut self, record: &Record) {
+        let session = record.word("session");
+        let Some(of) = self.outages.iter_mut().find(|of| of.word("session") == session) else { return };
+        if of.number("attempts").is_some() {
+            return;
+        }
+        for field in ["attempts", "waits_ms"] {
+            of.fields.extend(record.fields.get(field).map(|value| (field.to_owned(), value.clone())));
+        }
+        if record.number("length_ms") > of.number("length_ms") {
+            of.fields.insert("length_ms".to_owned(), record.fields["length_ms"].clone());
+        }
+        of.fields.remove("at_least");
     }
 
     fn began(&mut self, record: &Record) {
@@ -176,8 +193,14 @@ pub(super) mod tests {
             record(9_000, "server-started", "boot=2 last_run=killed port=3000"),
             record(9_300, "resumed", "user=bob ip=10.0.0.2"),
             record(9_300, "match-rejoined", "match_id=aa11 user=bob"),
-            record(9_310, "outage", "user=bob cause=restart length_ms=812 attempts=3 ended=resumed"),
+            record(9_310, "outage", "session=b user=bob cause=restart length_ms=512 at_least=true ended=resumed"),
         ]
+    }
+
+    /// What bob's client says of the last event of the story.
+    pub(in super::super) fn told_by_bob() -> Record {
+        let fields = "session=b user=bob cause=restart length_ms=812 attempts=3 waits_ms=40_80_160";
+        record(9_330, "outage-told", fields)
     }
 
     pub(in super::super) fn told(records: &[Record]) -> View {
@@ -196,6 +219,19 @@ pub(super) mod tests {
         assert_eq!(view.here_of(), (1, 2));
         assert_eq!(view.matches[0].state, "rejoined by bob");
         assert_eq!(view.outages.len(), 1);
+    }
+
+    #[test]
+    fn an_outage_has_the_dials_that_its_client_has_told_of_it_and_no_others() {
+        let mut view = told(&story());
+        view.take(&record(9_320, "outage-told", "session=a user=alice cause=reset length_ms=9 attempts=9 waits_ms=9"));
+        assert_eq!(view.outages[0].number("attempts"), None, "it is another's");
+        view.take(&told_by_bob());
+        let of = view.outages[0].clone();
+        assert_eq!((of.number("attempts"), of.word("waits_ms").as_str()), (Some(3), "40_80_160"));
+        assert_eq!((of.number("length_ms"), of.word("at_least").as_str()), (Some(812), ""));
+        view.take(&record(9_340, "outage-told", "session=b user=bob cause=reset length_ms=9 attempts=9 waits_ms=9"));
+        assert_eq!(view.outages[0], of, "it is told once");
     }
 
     #[test]
