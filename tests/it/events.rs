@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::mpsc::channel;
 
+use rejoin::model::limits::ANNOUNCEMENT_BYTES_MAX;
 use rejoin::model::time::WallMs;
 use rejoin::ops::event;
 use rejoin::ops::files::{EventLog, Sizes};
@@ -14,6 +15,7 @@ use rejoin::ops::record::Record;
 use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::control::Caller;
 use crate::rig::{Announced, PATIENCE};
 use crate::seed::heard::Heard;
 use crate::seed::people::{PASSWORD, Pair, Player, X_WINS, home};
@@ -21,6 +23,8 @@ use crate::seed::server::{Server, program};
 
 /// What a client and the server may differ by about one outage: what a frame takes, and a busy machine.
 const DIFFER_MS_MAX: u64 = 1_500;
+/// Announcements between two looks at whether a player who does not read them was let go of.
+const AT_ONCE: usize = 100;
 
 /// What `rejoin logs` prints with these arguments, as JSON; it must not have passed over anything.
 fn logs(words: &[&str], states: &[&Path]) -> Vec<Value> {
@@ -64,7 +68,7 @@ fn the_outages_in_the_servers_log_are_one_to_one_those_that_the_clients_have_rec
     let mut server = Server::start(home.path());
     let mut carol = Player::join(&server, "carol");
     let mut pair = Pair::join(&server);
-    let mut restarts = |server: &mut Server, pair: &mut Pair, kill: bool| {
+    let restarts = |server: &mut Server, carol: &mut Player, pair: &mut Pair, kill: bool| {
         pair.forget();
         carol.heard.forget();
         if kill {
@@ -83,10 +87,11 @@ fn the_outages_in_the_servers_log_are_one_to_one_those_that_the_clients_have_rec
     // Lines are written beside the game: a server that is killed at once leaves its last ones out.
     let servers = home.path().join("state");
     let written = |outages: usize| {
-        let written = |_look| logs(&["outages"], &[&servers]).len() >= outages;
+        let is_told = |outage: &&Value| !outage["attempts"].is_null();
+        let written = |_look| logs(&["outages"], &[&servers]).iter().filter(is_told).count() >= outages;
         assert!((0..1_000).any(written), "{outages} outages are not in the log");
     };
-    restarts(&mut server, &mut pair, true);
+    restarts(&mut server, &mut carol, &mut pair, true);
     // Alive, and silent: only the heartbeat tells, and the client finds that its connection was let go of.
     let [alice, bob] = pair.of("alice");
     alice.heard.forget();
@@ -97,9 +102,24 @@ fn the_outages_in_the_servers_log_are_one_to_one_those_that_the_clients_have_rec
     bob.signal(Signal::CONT);
     bob.link("down");
     bob.live();
-    written(4);
-    restarts(&mut server, &mut pair, true);
-    restarts(&mut server, &mut pair, false);
+    // Alive, and not reading: the server lets go of it, and says so behind all that was not read.
+    carol.heard.forget();
+    carol.signal(Signal::STOP);
+    let mut operator = Caller::new(home.path());
+    let request = format!("{{\"command\":\"announce\",\"text\":\"{}\"}}\n", "x".repeat(ANNOUNCEMENT_BYTES_MAX));
+    let lost = |line: &String| line.contains("event=\"link-lost\"") && line.contains("user=carol ");
+    while !server.heard.since().iter().any(lost) {
+        server.heard.forget();
+        operator.say(request.repeat(AT_ONCE).as_bytes());
+        (0..AT_ONCE).for_each(|_| assert!(operator.hear()["done"]["announced"].is_object()));
+    }
+    server.logged(&["event=\"link-lost\"", "user=carol ", "cause=\"ours\""]);
+    carol.signal(Signal::CONT);
+    carol.link("down");
+    carol.live();
+    written(5);
+    restarts(&mut server, &mut carol, &mut pair, true);
+    restarts(&mut server, &mut carol, &mut pair, false);
     // A program that is killed and started again takes its session up.
     let [_, bob] = pair.of("alice");
     let mut told = BTreeMap::from([("bob".to_owned(), outages_told(bob, 1))]);
@@ -110,8 +130,8 @@ fn the_outages_in_the_servers_log_are_one_to_one_those_that_the_clients_have_rec
     server.logged(&["event=\"link-lost\"", "user=bob ", "cause=\"reset\""]);
     bob.start_again();
     bob.live();
-    written(11);
-    restarts(&mut server, &mut pair, true);
+    written(12);
+    restarts(&mut server, &mut carol, &mut pair, true);
     pair.forget();
     pair.play(&X_WINS);
     pair.x_has_won();
@@ -126,14 +146,9 @@ fn the_outages_in_the_servers_log_are_one_to_one_those_that_the_clients_have_rec
     server.stop();
 
     let clients: Vec<&Path> = states.iter().map(|state| state.as_path()).collect();
-    let (seen, recorded) = (logs(&["outages"], &[&servers]), logs(&["outages"], &clients));
-    let both: Vec<&Path> = clients.iter().copied().chain([servers.as_path()]).collect();
-    let joined = logs(&["outages"], &both);
-    assert_eq!(joined.len(), recorded.len(), "{joined:#?}");
-    assert!(joined.iter().all(|outage| outage["seen_by"] == "both"), "{joined:#?}");
-    let (seen, recorded) = (by_session(seen), by_session(recorded));
+    let recorded = one_to_one(&servers, &clients);
     assert_eq!(recorded.len(), 3, "one session each");
-    for (session, theirs) in &recorded {
+    for theirs in recorded.values() {
         let user = word(&theirs[0], "user");
         let of_log = |outage: &Value| [&outage["length_ms"], &outage["attempts"]].map(|value| value.as_u64().unwrap());
         assert_eq!(
@@ -144,20 +159,102 @@ fn the_outages_in_the_servers_log_are_one_to_one_those_that_the_clients_have_rec
         // A busy machine may add some, which must agree all the same.
         let causes: Vec<&str> = theirs.iter().map(|outage| word(outage, "cause")).collect();
         let of = |cause: &str| causes.iter().filter(|of| **of == cause).count();
-        let starts = usize::from(user == "bob");
-        assert_eq!((of("restart"), of("started")), (4, starts), "{user}: {causes:?}");
-        assert!(causes.len() >= 4 + 2 * starts, "{user}: {causes:?}");
-        let ours = &seen[session];
-        assert_eq!(ours.len(), theirs.len(), "{ours:#?} {theirs:#?}");
-        for (ours, theirs) in ours.iter().zip(theirs) {
-            agree(ours, theirs);
-        }
+        let (starts, unread) = (usize::from(user == "bob"), usize::from(user == "carol"));
+        assert_eq!((of("restart"), of("started"), of("refused")), (4, starts, unread), "{user}: {causes:?}");
+        assert!(causes.len() >= 4 + 2 * starts + unread, "{user}: {causes:?}");
     }
-    assert_eq!(seen.len(), recorded.len());
-    is_by_the_catalogue(&both);
     let stats = &logs(&["stats"], &[&servers])[0];
     let count: usize = recorded.values().map(Vec::len).sum();
     assert_eq!((word(&stats["causes"][0], "of"), &stats["causes"][0]["count"]), ("all", &count.into()));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn after_a_chaos_run_the_outages_in_the_servers_log_are_one_to_one_those_that_the_clients_have_recorded() {
+    let home = home();
+    let scenario = home.path().join("own.toml");
+    std::fs::write(&scenario, OUTAGES).unwrap();
+    let mut run = program();
+    run.args(["chaos", "run", "--keep", "--seed", "7"]).arg(&scenario).env("TMPDIR", home.path());
+    let output = run.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let files = said.lines().find_map(|line| line.trim_start().strip_prefix("files in ")).expect(&said);
+    let dirs = std::fs::read_dir(Path::new(files).join("clients")).unwrap();
+    let clients: Vec<PathBuf> = dirs.map(|entry| entry.unwrap().path()).collect();
+    let clients: Vec<&Path> = clients.iter().map(PathBuf::as_path).collect();
+    let recorded = one_to_one(&Path::new(files).join("state"), &clients);
+    assert_eq!(recorded.len(), 4, "one session each");
+    let all: Vec<&str> = recorded.values().flatten().map(|outage| word(outage, "cause")).collect();
+    let of = |cause: &str| all.iter().filter(|of| **of == cause).count();
+    assert!(of("restart") >= 2 * 4 && of("reset") >= 2 * 4 && of("silence") >= 1, "{all:?}: {said}");
+}
+
+/// What a server's own player cannot cause: resets and silence on the way, and the ends of the server.
+#[cfg(target_os = "linux")]
+const OUTAGES: &str = r#"
+about = "each cause of an outage, one after the other"
+
+[[workload]]
+pairs = 2
+think = "20 ms"
+
+[[fault]]
+at = "500 ms"
+kind = "reset"
+target = "links"
+
+[[fault]]
+at = "1500 ms"
+for = "2500 ms"
+kind = "wall"
+target = "link 1"
+
+[[fault]]
+at = "5500 ms"
+for = "600 ms"
+kind = "kill"
+target = "server"
+
+[[fault]]
+at = "7500 ms"
+for = "400 ms"
+kind = "planned-restart"
+target = "server"
+
+[[fault]]
+at = "9500 ms"
+for = "2 s"
+kind = "pause"
+target = "client 2"
+
+[[fault]]
+at = "13 s"
+kind = "cut"
+target = "links"
+"#;
+
+/// What the clients have recorded, by session, which must be what is in the server's log.
+fn one_to_one(servers: &Path, clients: &[&Path]) -> BTreeMap<String, Vec<Value>> {
+    let (seen, recorded) = (logs(&["--event", event::OUTAGE], &[servers]), logs(&["outages"], clients));
+    let shown = by_session(logs(&["outages"], &[servers]));
+    let both: Vec<&Path> = clients.iter().copied().chain([servers]).collect();
+    let joined = logs(&["outages"], &both);
+    assert_eq!(joined.len(), recorded.len(), "{joined:#?}");
+    assert!(joined.iter().all(|outage| outage["seen_by"] == "both"), "{joined:#?}");
+    let (seen, recorded) = (by_session(seen), by_session(recorded));
+    for (session, theirs) in &recorded {
+        let (ours, shown) = (&seen[session], &shown[session]);
+        assert_eq!((ours.len(), shown.len()), (theirs.len(), theirs.len()), "{ours:#?} {theirs:#?}");
+        for ((ours, shown), theirs) in ours.iter().zip(shown).zip(theirs) {
+            agree(ours, theirs);
+            // The server has it from the client, unless that was struck again before it could tell.
+            let dials = |of: &Value| [of["attempts"].clone(), of["waits_ms"].clone()];
+            assert!(shown["attempts"].is_null() || dials(shown) == dials(theirs), "{shown:#} {theirs:#}");
+        }
+    }
+    assert_eq!((seen.len(), shown.len()), (recorded.len(), recorded.len()));
+    is_by_the_catalogue(&both);
+    recorded
 }
 
 /// Lengths and dials of the outages that this run of a client has told its player, after so many first links.
@@ -168,12 +265,13 @@ fn outages_told(player: &mut Player, first: usize) -> Vec<[u64; 2]> {
 }
 
 /// What the server and the client may call the cause of one outage. Who is found silent was stopped before, and finds a
-/// connection that was let go of, or nothing heard either.
-const CAUSES: [(&str, &str); 8] = [
+/// connection that was let go of, or nothing heard either. Who finds the server silent lets go of the connection.
+const CAUSES: [(&str, &str); 9] = [
     ("restart", "restart"),
     ("silence", "silence"),
     ("silence", "reset"),
     ("reset", "reset"),
+    ("reset", "silence"),
     ("reset", "started"),
     ("silence", "started"),
     ("replaced", "silence"),
