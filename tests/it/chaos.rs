@@ -2,11 +2,12 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use rejoin::chaos::report::{Report, Standing};
+use rejoin::ops::event;
 
-use crate::seed::server::program;
+use crate::seed::server::{Server, program};
 
 fn chaos(args: &[&str]) -> Command {
     let mut command = program();
@@ -113,10 +114,12 @@ fn what_cannot_be_done_is_skipped_and_is_no_pass() {
 #[test]
 fn a_server_that_is_there_already_is_played_at_struck_and_left_running() {
     let home = tempfile::tempdir().unwrap();
-    let mut server = Server::start(home.path());
-    let worker = server.worker.to_string();
+    let mut server = Server::supervised(home.path());
+    // It is killed, and its next run says so.
+    server.expects(event::RECOVERED);
+    let (worker, address) = (server.worker().to_string(), server.address());
     let dir = home.path().join("report");
-    let args = ["run", "kill-server", "--seed", "7", "--target", &server.addr, "--report", dir.to_str().unwrap()];
+    let args = ["run", "kill-server", "--seed", "7", "--target", &address, "--report", dir.to_str().unwrap()];
     let untouched = run(&args);
     assert_eq!(untouched.status.code(), Some(2), "{untouched:?}");
     assert!(String::from_utf8_lossy(&untouched.stdout).contains("skipped: kill: the server is not of this run"));
@@ -127,39 +130,7 @@ fn a_server_that_is_there_already_is_played_at_struck_and_left_running() {
     for invariant in ["I4", "I5", "I10"] {
         assert_eq!(report.standing(invariant).0, Standing::NotExercised, "{invariant} is about files of others");
     }
-    assert!(server.parent.try_wait().unwrap().is_none());
-}
-
-/// A supervised server that is there before the run.
-struct Server {
-    parent: Child,
-    worker: u32,
-    addr: String,
-}
-
-impl Server {
-    fn start(home: &Path) -> Self {
-        let mut command = program();
-        command.args(["server", "--supervise", "--listen", "127.0.0.1:0", "--state"]).arg(home.join("state"));
-        command.arg("--certs").arg(home.join("certs")).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut parent = command.spawn().unwrap();
-        let mut lines = BufReader::new(parent.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let line = lines.find(|line| line.contains(" started")).unwrap();
-        let worker = line.split(' ').rev().nth(1).unwrap().parse().unwrap();
-        let line = lines.find(|line| line.contains("--server ")).unwrap();
-        let addr = line.split(' ').next_back().unwrap().to_owned();
-        // Nobody reads on: a pipe without a reader would end it.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { parent, worker, addr }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let pid = rustix::process::Pid::from_child(&self.parent);
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        let _ = self.parent.wait();
-    }
+    assert!(server.is_running());
 }
 
 #[test]

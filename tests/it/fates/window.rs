@@ -15,14 +15,18 @@ use rejoin::ops::host::{HostClock, HostEntropy};
 use rejoin::ops::work::HostWorker;
 use rejoin::store::faulty::FaultyDisk;
 use tokio::runtime::Runtime;
+use tracing_subscriber::filter::LevelFilter;
 
 use super::X_WINS;
+use crate::rig::{Announced, Log};
 
 /// A player, over all runs and devices.
 pub(super) struct Window {
     pub(super) name: Name,
     address: String,
     disk: FaultyDisk,
+    /// Of all runs; nothing odd is meant to come of them.
+    log: Log,
     runtime: Option<Runtime>,
     client: Option<ClientHandle>,
     /// All that the player was ever shown.
@@ -39,9 +43,9 @@ type Shown<'a> = (u16, &'a [[u16; 2]]);
 impl Window {
     pub(super) fn open(name: &str, address: String) -> Self {
         let name = Name::new(name).unwrap();
-        let disk = FaultyDisk::new();
+        let (disk, log) = (FaultyDisk::new(), Log::new());
         let mut window =
-            Self { name, address, disk, runtime: None, client: None, shown: Vec::new(), run: 0, device: 0 };
+            Self { name, address, disk, log, runtime: None, client: None, shown: Vec::new(), run: 0, device: 0 };
         window.start();
         window
     }
@@ -49,7 +53,9 @@ impl Window {
     /// Starts the client on what the disk holds.
     pub(super) fn start(&mut self) {
         assert!(self.runtime.is_none(), "it was killed before");
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let builder = builder.worker_threads(1).on_thread_start(self.log.on_thread(LevelFilter::INFO));
+        let runtime = builder.enable_all().build().unwrap();
         let config = Config {
             address: self.address.parse().unwrap(),
             state: PathBuf::from("/client"),
@@ -70,7 +76,7 @@ impl Window {
             entropy: Arc::new(HostEntropy),
             provider: tls::provider(),
         };
-        let inside = runtime.enter();
+        let inside = (runtime.enter(), tracing::dispatcher::set_default(&self.log.dispatch(LevelFilter::INFO)));
         let client = start(config, seams).unwrap();
         drop(inside);
         (self.runtime, self.client) = (Some(runtime), Some(client));
@@ -194,6 +200,7 @@ impl Drop for Window {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
+        Announced::default().check(self.log.text().lines());
     }
 }
 

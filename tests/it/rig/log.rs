@@ -19,8 +19,8 @@ impl Log {
     }
 
     /// To be called on every thread whose lines belong here.
-    pub(crate) fn on_thread(&self) -> impl Fn() + Send + Sync + 'static {
-        let dispatch = self.dispatch(LevelFilter::TRACE);
+    pub(crate) fn on_thread(&self, level: LevelFilter) -> impl Fn() + Send + Sync + 'static {
+        let dispatch = self.dispatch(level);
         // For as long as the thread lives.
         move || std::mem::forget(tracing::dispatcher::set_default(&dispatch))
     }

@@ -26,6 +26,7 @@ use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
+use tracing_subscriber::filter::LevelFilter;
 
 use super::{Announced, Log, PATIENCE, patiently};
 
@@ -196,7 +197,8 @@ fn launch(
     journal: &Arc<Journals>,
 ) -> Result<(Runtime, Running), ServerError> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    let runtime = builder.worker_threads(2).enable_all().on_thread_start(log.on_thread()).build().unwrap();
+    let runtime =
+        builder.worker_threads(2).enable_all().on_thread_start(log.on_thread(LevelFilter::TRACE)).build().unwrap();
     let (config, seams) = parts(setup, dir.path(), Arc::clone(journal) as Arc<dyn RunJournal>);
     let (send_buffer, strangers) = (setup.send_buffer, Arc::clone(strangers));
     let (tell, told) = std::sync::mpsc::channel();

@@ -102,10 +102,20 @@ impl Server {
     /// Kills the worker of a supervised server with SIGKILL; wait for the next with [`ready`](Self::ready).
     pub(crate) fn kill_worker(&mut self) {
         self.expects(event::RECOVERED);
-        let worker = |line: &String| line.strip_suffix(" started")?.rsplit(' ').next()?.parse().ok();
-        let pid = self.heard.until("the worker's process id", worker);
+        let pid = self.worker();
         self.heard.forget();
         kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
+    }
+
+    /// The process id of the worker of a supervised server.
+    pub(crate) fn worker(&mut self) -> i32 {
+        let worker = |line: &String| line.strip_suffix(" started")?.rsplit(' ').next()?.parse().ok();
+        self.heard.until("the worker's process id", worker)
+    }
+
+    /// Whether the process that was started is there.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
     }
 
     /// Asks it to stop and waits until it has, which it must have done well.
