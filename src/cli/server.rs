@@ -187,12 +187,7 @@ fn give_up(error: ServerError) -> ExitCode {
 
 /// The line to send to a friend, and what was found.
 fn say_ready(report: &Report, listening: SocketAddr) {
-    let ip = if listening.ip().is_unspecified() {
-        outside_ip().unwrap_or(IpAddr::from([127, 0, 0, 1]))
-    } else {
-        listening.ip()
-    };
-    let (address, port) = (SocketAddr::new(ip, listening.port()), listening.port());
+    let (hint, address) = reached_at(listening, outside_ip());
     let last_run = match report.ended_well {
         None => "a new server",
         Some(true) => "the last run ended well",
@@ -207,8 +202,25 @@ fn say_ready(report: &Report, listening: SocketAddr) {
              may be old"
         );
     }
-    println!("ready; send this to a friend (TCP port {port} must be open in your firewall):");
+    println!("ready; {hint}:");
     println!("  rejoin play --server {address}#{}", report.server);
+}
+
+/// Who can play, and where the server is found: `outside` is this machine's address for others, if it has one.
+fn reached_at(listening: SocketAddr, outside: Option<IpAddr>) -> (String, SocketAddr) {
+    let (own, port) = (listening.ip().to_canonical(), listening.port());
+    let open = format!("send this to a friend (TCP port {port} must be open in your firewall)");
+    let (hint, ip) = match outside {
+        Some(outside) if own.is_unspecified() => (open, outside),
+        None if own.is_unspecified() => {
+            ("this machine is in no network, so play on it".to_owned(), IpAddr::from([127, 0, 0, 1]))
+        }
+        Some(_) | None if own.is_loopback() => {
+            ("it listens on this machine only, so play here (for others: --listen ADDR)".to_owned(), own)
+        }
+        Some(_) | None => (open, own),
+    };
+    (hint, SocketAddr::new(ip, port))
 }
 
 /// Where the page is, and whether others can see it.
@@ -258,5 +270,28 @@ fn points(text: &str) -> Result<Points, String> {
     match numbers.as_deref() {
         Ok([win, draw, loss]) => Ok(Points { win: *win, draw: *draw, loss: *loss }),
         Ok(_) | Err(_) => Err("three whole numbers are needed, such as 2,1,0".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_others_can_reach_is_to_be_sent_to_a_friend() {
+        let outside = Some(IpAddr::from([192, 168, 1, 20]));
+        for (listening, outside, at, hint) in [
+            ("[::]:3000", outside, "192.168.1.20:3000", "send this to a friend (TCP port 3000 must be open"),
+            ("0.0.0.0:3000", outside, "192.168.1.20:3000", "send this to a friend"),
+            ("[::]:3000", None, "127.0.0.1:3000", "this machine is in no network"),
+            ("10.0.0.7:3000", outside, "10.0.0.7:3000", "send this to a friend"),
+            ("127.0.0.1:3000", outside, "127.0.0.1:3000", "it listens on this machine only"),
+            ("[::1]:3000", None, "[::1]:3000", "it listens on this machine only"),
+            ("[::ffff:127.0.0.1]:3000", outside, "127.0.0.1:3000", "it listens on this machine only"),
+        ] {
+            let (said, address) = reached_at(listening.parse().expect("an address"), outside);
+            assert!(said.starts_with(hint), "{listening}: {said}");
+            assert_eq!(address.to_string(), at);
+        }
     }
 }
