@@ -20,7 +20,7 @@ use rejoin::ops::host::{HostClock, HostEntropy};
 use rejoin::ops::work::HostWorker;
 use rejoin::server::hasher::{FakeHasher, Full, HashThreads, Hasher, spare_cores};
 use rejoin::server::journal::{JournalWork, RunJournal};
-use rejoin::server::{Config, MakeHasher, Report, Running, Seams, ServerError, Sizes};
+use rejoin::server::{Config, MakeHasher, Office, Report, Running, Seams, ServerError, Sizes};
 use rejoin::store::{Disk, HostDisk};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -153,6 +153,11 @@ impl TestServer {
     /// Waits until it ends by itself.
     pub(crate) async fn ended(&mut self) -> ServerError {
         patiently("the server to end", self.running.as_mut().unwrap().ended()).await
+    }
+
+    /// Where an operator can ask for things.
+    pub(crate) fn office(&self) -> Office {
+        self.running.as_ref().expect("it runs").office()
     }
 
     pub(crate) fn state_dir(&self) -> PathBuf {
