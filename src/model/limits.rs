@@ -106,6 +106,8 @@ pub const MATCHES_OPEN_MAX: usize = 64;
 pub const EPOCHS_MAX: usize = 64;
 /// Matches of one player that are open at the server, those included that it takes back after it has lost state.
 pub const MATCHES_TAKEN_MAX: usize = 1024;
+/// Matches that are over for both players and are still shown to whoever looks after the server: the last ones of this run.
+pub const MATCHES_ENDED_MAX: usize = 32;
 
 /// The first retry comes at a random moment of this length.
 pub const RETRY_FIRST_MAX: Duration = Duration::from_millis(50);

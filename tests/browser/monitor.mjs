@@ -168,6 +168,22 @@ async function oneMatchByKeyboard(page, [x, o]) {
   told("one match is opened, read and closed by keyboard alone");
 }
 
+async function matchIsOver(page, [x, o]) {
+  for (const [player, other, ply, place] of [[x, o, 2, "1 2"], [o, x, 3, "2 1"], [x, o, 4, "1 3"]]) {
+    await player.done(`send ${place}`);
+    await other.until({ event: "move", ply });
+  }
+  const row = page.locator("#matches tr", { has: page.locator(`button[aria-label*="${x.name}"]`), hasText: "over" });
+  await row.locator("button").click();
+  const dialog = page.locator("dialog#match");
+  await dialog.getByText(`${x.name} has won (board); over, and in the archive`).waitFor();
+  assert.equal(await dialog.locator("#match-moves tr").count(), 5);
+  assert.equal(await dialog.locator(".board td.X").count(), 3);
+  await page.keyboard.press("Escape");
+  await dialog.waitFor({ state: "hidden" });
+  told("a match that is over is listed, and shown whole");
+}
+
 async function narrow(page) {
   await page.setViewportSize({ width: 320, height: 640 });
   await page.locator("#timeline svg[width='320'], #timeline svg").first().waitFor();
@@ -206,6 +222,7 @@ try {
   await axe(page, "light", "page");
   await axe(page, "dark", "page");
   await oneMatchByKeyboard(page, board);
+  await matchIsOver(page, board);
   if (process.env.SHOT) await page.screenshot({ path: process.env.SHOT, fullPage: true });
   await narrow(page);
   assert.deepEqual(await page.evaluate(() => window.violations), [], "nothing breaks the policy");

@@ -291,6 +291,37 @@ fn one_match_is_shown_with_its_boards_and_with_who_is_known_to_hold_what() {
     server.stop();
 }
 
+#[test]
+fn a_match_that_is_over_is_shown_whole_and_after_a_restart_with_its_result() {
+    let home = home();
+    let (mut server, addr) = watched(home.path());
+    let mut pair = Pair::join(&server);
+    pair.play(&X_WINS);
+    pair.x_has_won();
+    let look = |addr| get(addr, &format!("/api/match/{}", pair.match_id));
+    let filed = |_look| {
+        let of: Value = serde_json::from_str(&look(addr).1).unwrap();
+        (of["filed"] == true).then_some(of)
+    };
+    let of = (0..1_000).find_map(filed).expect("both have the verdict soon");
+    assert_eq!((&of["verdict"]["winner"], &of["active"]), (&"X".into(), &false.into()));
+    assert_eq!((&of["told"], of["plays"].as_array().unwrap().len()), (&serde_json::json!([true, true]), X_WINS.len()));
+    assert_eq!(of["plays"][4]["board"], serde_json::json!(["XXX", "OO.", "..."]));
+    server.stop();
+    let (mut server, addr) = watched_on(&server);
+    let (head, sentence) = look(addr);
+    assert!(head.starts_with("HTTP/1.1 410 "), "{head}");
+    let [x, o] = pair.seats.each_ref().map(|player| player.name.as_str());
+    assert_eq!(
+        sentence.trim_end(),
+        format!(
+            "{x} (X) against {o} (O): this match has ended, {x} has won (board). What was played is in the archive."
+        )
+    );
+    pair.leave();
+    server.stop();
+}
+
 /// The same server again, on its port, and where it is looked at then.
 fn watched_on(server: &Server) -> (Server, SocketAddr) {
     let mut again = server.again_with(&["--ops", "127.0.0.1:0"]);

@@ -2,12 +2,27 @@
 
 use super::Engine;
 use crate::model::evidence::Keeper;
+use crate::model::game::Match;
 use crate::model::games::{Cell, Seat};
 use crate::model::id::{MatchId, Name};
 use crate::model::statement::{Act, Entry, Ruling};
 use crate::model::time::WallMs;
 
-/// All that the server knows of one match that is not over for both players.
+/// What there is to say of a match.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// All of it: it is not over for both players, or was among the last to be.
+    Whole(Box<Depth>),
+    /// How it has ended. What was played is in the archive alone.
+    Ended {
+        /// X and O.
+        names: [Name; 2],
+        /// The verdict.
+        ruling: Ruling,
+    },
+}
+
+/// All that the server knows of one match.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Depth {
     /// X and O.
@@ -20,6 +35,8 @@ pub struct Depth {
     pub game: String,
     /// Whether both are seated in it.
     pub active: bool,
+    /// Whether it is over for both, and has left the state for the archive.
+    pub filed: bool,
     /// Of the newest grant: it grows when a seat's key changes.
     pub epoch: u32,
     /// Whether both players must show what they hold before the server gives receipts: it has lost state.
@@ -56,10 +73,18 @@ pub struct Play {
 }
 
 impl Engine {
-    /// One match; none if it is not known, or over for both players.
+    /// One match; none if it is not known, or was filed away unfinished.
     #[must_use]
-    pub fn depth(&self, match_id: MatchId) -> Option<Depth> {
-        let of = self.state.game(match_id)?;
+    pub fn depth(&self, match_id: MatchId) -> Option<Found> {
+        let ended = || self.ended.iter().rev().find(|of| of.grant().match_id == match_id);
+        if let Some(of) = self.state.game(match_id).or_else(ended) {
+            return Some(Found::Whole(Box::new(self.depth_of(match_id, of))));
+        }
+        let of = self.state.settled(match_id)?;
+        Some(Found::Ended { names: self.names_of(of.users), ruling: of.ruling })
+    }
+
+    fn depth_of(&self, match_id: MatchId, of: &Match) -> Depth {
         let chain = &of.evidence.chain;
         let conns = Seat::BOTH.map(|seat| self.live.get(&of.user(seat)).and_then(|conn| self.conns.get(conn)));
         let epoch = chain.grant().epoch;
@@ -85,22 +110,24 @@ impl Engine {
             };
             Play { seat: entry.seat, cell, at: entry.at, epoch: entry.epoch, board: game.show() }
         };
-        Some(Depth {
-            names: self.names(match_id),
+        Depth {
+            names: self.names_of(of.grant().users),
             here: conns.map(|conn| conn.is_some()),
             addresses: conns.map(|conn| conn.and_then(|conn| conn.candidates.as_ref()).map_or(0, Vec::len)),
             game: of.grant().game.name(),
             active: self.state.is_active(of),
+            filed: self.state.game(match_id).is_none(),
             epoch,
             recovering: of.recovering,
             turn: chain.turn(),
-            ruling: of.ruling,
+            // What is found out of a match that was filed away is not written into it.
+            ruling: self.state.settled(match_id).map(|settled| settled.ruling).or(of.ruling),
             told: of.told,
             known: Seat::BOTH.map(known),
             // What was decided last may still be on its way to the disk.
             kept: if synced { chain.plies() } else { chain.plies().saturating_sub(1) },
             plays: chain.entries_from(0).iter().map(|entry| play(entry.body())).collect(),
             start,
-        })
+        }
     }
 }

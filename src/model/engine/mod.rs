@@ -28,7 +28,7 @@ mod tests;
 mod view;
 
 pub use census::{Census, MatchRow, SessionRow};
-pub use depth::{Depth, Play};
+pub use depth::{Depth, Found, Play};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -42,10 +42,11 @@ use super::bucket::Buckets;
 use super::decide::{Points, Shown};
 use super::event::{Event, LinkEnd};
 use super::fact::Fact;
+use super::game::Match;
 use super::games::Seat;
 use super::id::{Boot, ConnId, InviteId, Lsn, MatchId, RequestSeq, Run, SessionId, UserId};
 use super::key::{PublicKey, ServerId};
-use super::limits::{INVITE_MAX, MATCH_IDLE_MAX, SESSION_IDLE_MAX, UPTIME_TICK};
+use super::limits::{INVITE_MAX, MATCH_IDLE_MAX, MATCHES_ENDED_MAX, SESSION_IDLE_MAX, UPTIME_TICK};
 use super::message::{Answer, CloseReason, Command, Have, InviteEnd, ResumeRequest, ToClient};
 use super::operator::{Act, AskId, Told, Unable};
 use super::password::{Password, PasswordHash};
@@ -91,6 +92,8 @@ pub struct Engine {
     loss_known: bool,
     /// Matches that players have brought back in this run.
     taken: BTreeSet<MatchId>,
+    /// The last matches that have left the state in this run, the newest last.
+    ended: VecDeque<Match>,
 }
 
 /// What an operator may choose.
@@ -395,6 +398,7 @@ impl Engine {
             shown: BTreeMap::new(),
             loss_known: false,
             taken: BTreeSet::new(),
+            ended: VecDeque::new(),
         }
     }
 
@@ -509,7 +513,9 @@ impl Engine {
         for fact in &facts {
             self.state.apply(fact).expect("what is decided fits the state it was decided on");
         }
-        self.state.forget_retired();
+        self.ended.extend(self.state.retire());
+        let many = self.ended.len().saturating_sub(MATCHES_ENDED_MAX);
+        self.ended.drain(..many);
         self.appended = self.appended.plus(facts.len() as u64);
         let unseats =
             |fact: &Fact| matches!(fact, Fact::Settled { .. } | Fact::MatchLeft { .. } | Fact::Shelved { .. });

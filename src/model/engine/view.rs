@@ -50,7 +50,10 @@ impl Engine {
 
     /// Names of X and O. Of a match taken from a player the other may be unknown here.
     pub(super) fn names(&self, match_id: MatchId) -> [Name; 2] {
-        let users = self.state.game(match_id).expect("the caller has it").grant().users;
+        self.names_of(self.state.game(match_id).expect("the caller has it").grant().users)
+    }
+
+    pub(super) fn names_of(&self, users: [UserId; 2]) -> [Name; 2] {
         let unknown = || Name::new("unknown").expect("a good name");
         users.map(|user| self.state.account(user).map_or_else(unknown, |account| account.name.clone()))
     }

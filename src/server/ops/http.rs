@@ -22,6 +22,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::MissedTickBehavior;
 
 use super::{Ops, page, seen};
+use crate::model::engine::Found;
 
 type Body = BoxBody<Bytes, Infallible>;
 
@@ -105,8 +106,9 @@ async fn one_match(ops: &Ops, id: &str) -> Response<Body> {
         return text(StatusCode::BAD_REQUEST, "a match id has 32 hexadecimal digits\n");
     };
     match ops.depth(match_id).await {
-        Some(depth) => whole(StatusCode::OK, JSON, seen::depth(&depth).to_string()),
-        None => text(StatusCode::NOT_FOUND, "no open match has this id\n"),
+        Some(Found::Whole(depth)) => whole(StatusCode::OK, JSON, seen::depth(&depth).to_string()),
+        Some(Found::Ended { names, ruling }) => text(StatusCode::GONE, &seen::ended(&names, ruling)),
+        None => text(StatusCode::NOT_FOUND, "no match with this id is open or has a result\n"),
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use super::House;
-use crate::model::engine::{Census, Depth};
+use crate::model::engine::{Census, Found};
 use crate::model::id::{Lsn, MatchId};
 use crate::net::tls;
 use crate::ops::files::EventLog;
@@ -49,7 +49,7 @@ pub(super) enum Ask {
     /// At everything.
     Census { rows_max: usize, tell: oneshot::Sender<Looked> },
     /// At one match.
-    Depth { match_id: MatchId, tell: oneshot::Sender<Option<Depth>> },
+    Depth { match_id: MatchId, tell: oneshot::Sender<Option<Found>> },
 }
 
 /// What the look has shown.
@@ -100,7 +100,7 @@ impl Ops {
     }
 
     /// One match; nothing if it is not known, or the engine does not answer.
-    pub(super) async fn depth(&self, match_id: MatchId) -> Option<Depth> {
+    pub(super) async fn depth(&self, match_id: MatchId) -> Option<Found> {
         self.ask(|tell| Ask::Depth { match_id, tell }).await.flatten()
     }
 

@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 use super::{Looked, Ops};
 use crate::model::decide;
 use crate::model::engine::{Depth, MatchRow, Play, SessionRow};
+use crate::model::id::Name;
+use crate::model::statement::Ruling;
 use crate::ops::metrics;
 
 /// Rows of each table on the page.
@@ -54,6 +56,16 @@ pub(super) async fn now(ops: &Ops) -> Value {
     })
 }
 
+/// What is left to say of a match of which the verdict alone is in memory.
+pub(super) fn ended(names: &[Name; 2], ruling: Ruling) -> String {
+    let [x, o] = names;
+    let winner = ruling.winner().map_or("nobody", |seat| names[seat.index()].as_str());
+    let why = decide::why(ruling);
+    format!(
+        "{x} (X) against {o} (O): this match has ended, {winner} has won ({why}). What was played is in the archive.\n"
+    )
+}
+
 /// One match.
 pub(super) fn depth(depth: &Depth) -> Value {
     let play = |of: &Play| {
@@ -69,6 +81,7 @@ pub(super) fn depth(depth: &Depth) -> Value {
         "addresses": depth.addresses,
         "game": depth.game,
         "active": depth.active,
+        "filed": depth.filed,
         "epoch": depth.epoch,
         "recovering": depth.recovering,
         "turn": depth.turn.map(|seat| seat.to_string()),

@@ -15,6 +15,7 @@ const BEFORE = new Set(["recovered", "state-note", "state-lost", "events-left-ou
 const OUTAGES_MAX = 2000;
 const EVENTS_MAX = 2000;
 const RUNS_MAX = 100;
+const ENDED_MAX = 20;
 
 export const known = (cause) => (cause in CAUSES ? cause : "unknown");
 
@@ -72,6 +73,13 @@ export class History {
   look(now) {
     for (const { session, user } of now.sessions ?? []) this.users.set(session, user);
     if (now.at && this.runs.length > 0) this.runs.at(-1).last = Math.max(this.runs.at(-1).last, now.at);
+  }
+
+  // Matches that were settled, the last one first, as rows like those of the server.
+  ended() {
+    const games = new Map(this.events.filter((event) => event.event === "match-started").map((event) => [event.match_id, event.game]));
+    const settled = this.events.filter((event) => event.event === "match-settled").slice(-ENDED_MAX).toReversed();
+    return settled.map(({ match_id, x, o, plies }) => ({ match: match_id, x, o, game: games.get(match_id) ?? "–", ply: plies, state: "over" }));
   }
 
   #run(at) {

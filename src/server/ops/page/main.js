@@ -67,7 +67,7 @@ const stream = new Stream({
     history.look(now);
     tellNumbers(now);
     tellSessions(now);
-    tellMatches(now, (id) => openMatch(id, history));
+    tellMatches(now, history.ended(), (id) => openMatch(id, history));
     plot(now);
     refresh(history);
     later();

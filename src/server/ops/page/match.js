@@ -36,7 +36,7 @@ export async function refresh(history) {
   try {
     const answer = await fetch(`/api/match/${id}`);
     if (id !== open) return;
-    if (answer.status === 404) return over();
+    if (answer.status === 404 || answer.status === 410) return over(await answer.text());
     depth = await answer.json();
   } catch {
     if (id === open) say(byId("match-state"), "the server cannot be reached; this is what it said last");
@@ -45,19 +45,21 @@ export async function refresh(history) {
   tell();
 }
 
-function over() {
+// The server has no more to show than a sentence.
+function over(sentence) {
   path();
-  const settled = story.events.findLast((event) => event.event === "match-settled" && event.match_id === open);
-  const winner = settled?.winner ? `${settled.winner} has won (${settled.why})` : "it is decided";
-  say(byId("match-state"), `over: ${winner}, both players have the verdict, and it is in the archive`);
+  say(byId("match-state"), sentence.trim());
 }
 
 function tell() {
   const [x, o] = depth.names;
   say(byId("match-title"), `${x} (X) against ${o} (O)`);
   const name = { X: x, O: o };
+  const untold = [x, o].filter((_, seat) => !depth.told[seat]);
+  const rest = depth.filed ? "over, and in the archive" : `to be told to ${untold.join(" and ")}`;
   const state = depth.verdict
-    ? `${depth.verdict.winner ? `${name[depth.verdict.winner]} has won` : "nobody has won"} (${depth.verdict.why}); to be told to ${[x, o].filter((_, seat) => !depth.told[seat]).join(" and ")}`
+    ? `${depth.verdict.winner ? `${name[depth.verdict.winner]} has won` : "nobody has won"} (${depth.verdict.why}); ${rest}`
+    : depth.filed ? "left unfinished for so long that it was filed in the archive"
     : `${depth.active ? "in play" : "suspended"}; ${name[depth.turn] ?? "nobody"} is to move`;
   say(byId("match-state"), `${depth.game}, ${state}${depth.recovering ? "; the server has lost state and waits for what both hold" : ""}`);
   keepers();

@@ -88,9 +88,12 @@ export function tellSessions(now) {
   say(byId("sessions-more"), all > list.length ? `${all - list.length} more are not shown` : "");
 }
 
-export function tellMatches(now, open) {
+// Those that are open, and behind them the last ones that were settled.
+export function tellMatches(now, ended, open) {
   const matches = now.matches ?? [];
-  const list = matches.slice(0, ROWS_MAX).map((item) => ({ key: item.match, item }));
+  const isOpen = new Set(matches.map((item) => item.match));
+  const over = ended.filter((item) => !isOpen.has(item.match));
+  const list = [...matches.slice(0, ROWS_MAX), ...over].map((item) => ({ key: item.match, item }));
   rows("matches", list, [
     {
       head: true,
@@ -109,7 +112,8 @@ export function tellMatches(now, open) {
     { fill: state((item) => item.state) },
   ], "Nothing is played.");
   const all = (now.active ?? 0) + (now.suspended ?? 0) + (now.decided ?? 0);
-  say(byId("matches-more"), all > list.length ? `${all - list.length} more are not shown` : "");
+  const shown = list.length - over.length;
+  say(byId("matches-more"), all > shown ? `${all - shown} more are not shown` : "");
 }
 
 export function tellOutages(outages) {
