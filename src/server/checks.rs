@@ -32,6 +32,8 @@ pub struct Checks {
     server: ServerId,
     /// Learned from what the engine sends.
     keys: MatchKeys,
+    /// The last grants that came with entries: of a match that this server has lost, what follows is signed under them.
+    came: Vec<Verified<Grant>>,
     /// The last receipt that was right.
     held: Option<Verified<Held>>,
 }
@@ -40,7 +42,7 @@ impl Checks {
     /// For a connection of the server with this key.
     #[must_use]
     pub fn new(conn: ConnId, key: PublicKey) -> Self {
-        Self { conn, key, server: ServerId::of(&key), keys: MatchKeys::default(), held: None }
+        Self { conn, key, server: ServerId::of(&key), keys: MatchKeys::default(), came: Vec::new(), held: None }
     }
 
     /// Learns from what is sent to the player which keys count on this connection.
@@ -112,7 +114,7 @@ impl Checks {
     }
 
     /// A stretch of history whose signatures are right. The first wrong entry is refused, and none after it is looked at.
-    fn entries(&self, Entries { match_id, grants, entries }: Entries) -> Input {
+    fn entries(&mut self, Entries { match_id, grants, entries }: Entries) -> Input {
         let conn = self.conn;
         let refused = |ply: u16, refusal| Input::BadEntry { conn, match_id, ply: ply.min(PLIES_MAX), refusal };
         let Some(grants) = self.granted(match_id, grants) else { return refused(0, Refusal::BadSignature) };
@@ -131,6 +133,9 @@ impl Checks {
                 Some(entry) => good.push(entry),
                 None => return refused(ply, Refusal::BadSignature),
             }
+        }
+        if !grants.is_empty() {
+            self.came.clone_from(&grants);
         }
         Input::Entries { conn, match_id, grants, entries: good }
     }
@@ -155,7 +160,9 @@ impl Checks {
         epoch: u32,
         signed: &Signed<T>,
     ) -> Option<(Seat, Verified<T>)> {
-        let keys = self.keys.of(match_id, epoch)?;
+        let came =
+            || self.came.iter().map(Verified::body).find(|came| (came.match_id, came.epoch) == (match_id, epoch));
+        let keys = self.keys.of(match_id, epoch).or_else(|| came().map(|came| came.keys))?;
         let by = |seat: Seat| Some((seat, signed.clone().verify(&keys[seat.index()], &self.server).ok()?));
         Seat::BOTH.into_iter().find_map(by)
     }
@@ -187,6 +194,21 @@ mod tests {
     use crate::model::key::{Hash, SecretKey};
     use crate::model::message::MatchView;
     use crate::model::statement::Held;
+
+    #[test]
+    fn a_receipt_of_a_match_that_the_server_has_lost_is_checked_by_the_grant_that_came_before_it() {
+        let players = Players::new(1);
+        let mut checks = Checks::new(ConnId(1), SecretKey::from_seed(&[1; 32]).public());
+        let match_id = players.grant().match_id;
+        let held = || {
+            let held = Held { match_id, epoch: 1, plies: 0, head: Hash([0; 32]) };
+            KeeperMessage::Held { keeper: Keeper::Server, held: Signed::by(&players.keys[0], &players.server, held) }
+        };
+        assert!(checks.keeper(held()).is_none(), "nobody knows whose key it is");
+        let history = Entries { match_id, grants: vec![players.first()], entries: Vec::new() };
+        assert!(matches!(checks.keeper(KeeperMessage::Entries(history)), Some(Input::Entries { .. })));
+        assert!(matches!(checks.keeper(held()), Some(Input::Held { .. })));
+    }
 
     #[test]
     fn a_receipt_that_was_right_is_right_again_and_makes_no_other_right() {

@@ -171,7 +171,11 @@ impl World<'_> {
         let cut = |one: Host, other: Host| self.net.is_cut(one, other) || self.net.is_cut(other, one);
         let honest = !self.liars.contains(&self.humans[human].name) && !self.humans[human].stays();
         let runs = device.machine.runs() && self.server.machine.runs();
-        honest && runs && !cut(device.machine.host, Host::Server) && !self.wiped.contains("server")
+        // A server that was put back may not know the newest password, nor who has a seat that was moved.
+        let logged_in = device.process.as_ref().is_some_and(|of| of.player.has_session());
+        let moved = self.devices.len() > self.humans.len();
+        let known = !self.wiped.contains("server") || logged_in && !moved;
+        honest && runs && !cut(device.machine.host, Host::Server) && known
     }
 
     /// The world has had all its time: a match of two who can play, in which nothing was moved for long, is stuck.
