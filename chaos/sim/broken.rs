@@ -149,9 +149,8 @@ const fn focus_of(mutant: Mutant) -> Option<Focus> {
         | Mutant::FoulDropped
         | Mutant::PrevUnchecked
         | Mutant::VerdictBelieved => Focus::Liars,
+        Mutant::SendBeforeSync | Mutant::SignsUnanswered => Focus::Keepers,
         Mutant::LossUnnoticed
-        | Mutant::SendBeforeSync
-        | Mutant::SignsUnanswered
         | Mutant::SessionWrittenLate
         | Mutant::VerdictScoredAgain
         | Mutant::NotForwarded

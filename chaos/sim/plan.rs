@@ -72,6 +72,8 @@ pub(crate) enum Focus {
     Recovery,
     /// Power cuts and errors of disks, with many small segments and snapshots.
     Disks,
+    /// Moves that one keeper alone has, and match files that have lost their end.
+    Keepers,
     /// Links that are silent, cut short, or taken up again; servers that come and go.
     Links,
     /// A player who lies, and may change devices.
@@ -88,6 +90,7 @@ impl Focus {
             Self::Seats => "seats",
             Self::Recovery => "recovery",
             Self::Disks => "disks",
+            Self::Keepers => "keepers",
             Self::Links => "links",
             Self::Liars => "liars",
             Self::Whims => "whims",
@@ -207,6 +210,12 @@ pub(crate) enum Kind {
     LeaveDevice { player: u8 },
     /// The player sits down again at the device that was left.
     ReturnDevice { player: u8 },
+    /// The power of the player goes as soon as one other keeper has heard of its next move. For so long nobody can reach
+    /// that keeper.
+    HeardByOne { player: u8 },
+    /// The player's last move, and what came after it, are gone from its match file; the process as well, and for so long
+    /// the next one reaches nobody.
+    LostEnd { player: u8 },
     /// Somebody who has listened says again what the player has resumed its session with.
     ReplayResume { player: u8 },
     /// For so long each link of the player to the server breaks soon after it is live.
@@ -255,6 +264,8 @@ impl Kind {
         Self::TakeDevice { player: 0 },
         Self::LeaveDevice { player: 0 },
         Self::ReturnDevice { player: 0 },
+        Self::HeardByOne { player: 0 },
+        Self::LostEnd { player: 0 },
         Self::ReplayResume { player: 0 },
         Self::CutShort { player: 0, ms: 1 },
         Self::PlannedRestart,
@@ -297,6 +308,8 @@ impl Kind {
             | Self::TakeDevice { player }
             | Self::LeaveDevice { player }
             | Self::ReturnDevice { player }
+            | Self::HeardByOne { player }
+            | Self::LostEnd { player }
             | Self::ReplayResume { player }
             | Self::CutShort { player, .. }
             | Self::NewAddress { player }
@@ -320,6 +333,8 @@ impl Kind {
             self,
             Self::LeaveDevice { .. }
                 | Self::ReturnDevice { .. }
+                | Self::HeardByOne { .. }
+                | Self::LostEnd { .. }
                 | Self::ReplayResume { .. }
                 | Self::CutShort { .. }
                 | Self::Liar { lie: Lie::Stale, .. }
@@ -358,6 +373,8 @@ impl Kind {
             Self::TakeDevice { .. } => "take-device",
             Self::LeaveDevice { .. } => "leave-device",
             Self::ReturnDevice { .. } => "return-device",
+            Self::HeardByOne { .. } => "heard-by-one",
+            Self::LostEnd { .. } => "lost-end",
             Self::ReplayResume { .. } => "replay-resume",
             Self::CutShort { .. } => "cut-short",
             Self::PlannedRestart => "planned-restart",

@@ -70,6 +70,7 @@ fn focused(draw: &mut Draw, plan: &mut Plan) -> Vec<Fault> {
             (plan.game, plan.think_ms) = ("tictactoe".to_owned(), draw.pick(&[20, 60]));
             some_of(draw, plan, DISKS)
         }
+        Focus::Keepers => keepers(draw, plan),
         Focus::Links => some_of(draw, plan, LINKS),
         Focus::Liars => {
             let player = draw.player(plan);
@@ -135,6 +136,20 @@ fn seats(draw: &mut Draw, plan: &mut Plan) -> Vec<Fault> {
     }
     faults.extend(some_of(draw, plan, SEATS).into_iter().take(1));
     faults.retain(|fault| fault.at_ms + 100 < plan.heal_at_ms);
+    faults
+}
+
+/// Several times what a player has played last is with one other keeper alone, or gone from its own disk.
+fn keepers(draw: &mut Draw, plan: &mut Plan) -> Vec<Fault> {
+    (plan.game, plan.think_ms) = ("connect4".to_owned(), draw.pick(&[20, 60, 150]));
+    let mut faults = Vec::new();
+    for _ in 0..1 + draw.below(2) {
+        let player = draw.player(plan);
+        let kind = if draw.one_in(2) { Kind::HeardByOne { player } } else { Kind::LostEnd { player } };
+        let at_ms = 500 + draw.below(2_500);
+        faults.push(Fault { at_ms, for_ms: draw.pick(&[400, 900, 2_500]) + draw.below(300), kind });
+    }
+    faults.extend(some_of(draw, plan, KEEPERS).into_iter().take(1));
     faults
 }
 
@@ -232,6 +247,7 @@ impl Lost {
             Kind::WipePlayer { player }
             | Kind::TakeDevice { player }
             | Kind::LeaveDevice { player }
+            | Kind::LostEnd { player }
             | Kind::Liar { player, .. } => player / 2,
             Kind::Rot { host: Host::Player(player) } => player / 2,
             // The server's files come back from a copy, of which only accounts are sure to be in an upgrade.
@@ -329,6 +345,13 @@ const DISKS: &[Make] = &[
     |draw, plan| Kind::DiskError { host: draw.host(plan) },
     |draw, plan| Kind::Rot { host: draw.host(plan) },
 ];
+const KEEPERS: &[Make] = &[
+    |draw, plan| Kind::Kill { host: draw.host(plan) },
+    |_, _| Kind::PowerCut { host: Host::Server },
+    |_, _| Kind::PlayersApart,
+    |_, _| Kind::ServerAlone,
+    |draw, _| Kind::LatencyStorm { ms: draw.pick(&[100, 300]) },
+];
 const LINKS: &[Make] = &[
     |draw, plan| Kind::CutShort { player: draw.player(plan), ms: draw.pick(&[1, 5, 30, 200]) },
     |draw, plan| Kind::ReplayResume { player: draw.player(plan) },
@@ -403,7 +426,8 @@ impl Draw {
 
     fn focus(&mut self) -> Focus {
         match self.below(100) {
-            0..=51 => Focus::Broad,
+            0..=45 => Focus::Broad,
+            46..=51 => Focus::Keepers,
             52..=59 => Focus::Seats,
             60..=67 => Focus::Recovery,
             68..=75 => Focus::Disks,

@@ -303,6 +303,8 @@ impl World {
             Kind::LeaveDevice { .. }
             | Kind::ReturnDevice { .. }
             | Kind::ReplayResume { .. }
+            | Kind::HeardByOne { .. }
+            | Kind::LostEnd { .. }
             | Kind::CutShort { .. } => None,
             Kind::WipeServer => self.wipe_server().then(|| vec![Undo::Start(Host::Server)]),
             Kind::LoginStorm { others } => {
@@ -638,6 +640,8 @@ impl Kind {
             | Self::TakeDevice { player }
             | Self::LeaveDevice { player }
             | Self::ReturnDevice { player }
+            | Self::HeardByOne { player }
+            | Self::LostEnd { player }
             | Self::ReplayResume { player }
             | Self::CutShort { player, .. }
             | Self::NewAddress { player }

@@ -14,7 +14,7 @@ use rejoin::model::client::player::{Effect, Input, Meet, Player};
 use rejoin::model::client::record::{MatchRecord, UserFiles};
 use rejoin::model::client::supervisor::DialId;
 use rejoin::model::id::Name;
-use rejoin::model::message::{KeeperMessage, ToServer};
+use rejoin::model::message::{KeeperMessage, ToPeer, ToServer};
 use rejoin::store::StoreError;
 
 use super::entropy::Chance;
@@ -50,6 +50,8 @@ pub(super) struct Device {
     pub(super) liar: Option<Liar>,
     /// A match file that was damaged, and not named yet.
     pub(super) rot: Option<PathBuf>,
+    /// Its power goes once one other keeper has heard of its next move, and that one cannot be reached for so long.
+    pub(super) heard_by_one: Option<u64>,
     pub(super) chance: Chance,
 }
 
@@ -98,8 +100,20 @@ impl Device {
     pub(super) fn new(human: usize, who: String, machine: Machine, number: usize, chance: &Chance) -> Self {
         let number_below = u8::try_from(number).unwrap_or(u8::MAX);
         let addr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, number_below.saturating_add(1)));
-        let (shown, chance) = (Shown::default(), chance.clone());
-        Self { number, human, who, machine, addr, process: None, due: u64::MAX, shown, liar: None, rot: None, chance }
+        Self {
+            number,
+            human,
+            who,
+            machine,
+            addr,
+            process: None,
+            due: u64::MAX,
+            shown: Shown::default(),
+            liar: None,
+            rot: None,
+            heard_by_one: None,
+            chance: chance.clone(),
+        }
     }
 }
 
@@ -197,7 +211,7 @@ impl World<'_> {
 
     fn device_ends(&mut self, number: usize, how: Death) {
         let machine = &self.devices[number].machine;
-        let back = if machine.disk.is_dead() || how == Death::Killed {
+        let back = if machine.disk.is_dead() || how != Death::Failed {
             machine.back_after_ms
         } else {
             self.chance.between(RESPAWN_MS.0, RESPAWN_MS.1)
@@ -312,8 +326,9 @@ impl World<'_> {
                 if let Some(conn) = process.conn {
                     let promises = matches!(*message, ToServer::Keeper(KeeperMessage::Promise(_)));
                     self.coverage.sometimes("promise given", promises);
+                    let said = if let ToServer::Keeper(said) = &*message { Some(said.clone()) } else { None };
                     self.tell_server(number, conn, at, *message);
-                    return self.sent(number);
+                    return self.sent(number, conn, said.as_ref());
                 }
             }
             Effect::Show(event) => self.show(number, &event),
@@ -326,8 +341,9 @@ impl World<'_> {
             }
             Effect::PeerSend(line, message) => {
                 if let Some(conn) = process.lines.get(&line).copied() {
+                    let said = if let ToPeer::Keeper(said) = &*message { Some(said.clone()) } else { None };
                     self.tell_opponent(number, conn, at, *message);
-                    return self.sent(number);
+                    return self.sent(number, conn, said.as_ref());
                 }
             }
             Effect::PeerDrop(line) => {
@@ -346,7 +362,10 @@ impl World<'_> {
     }
 
     /// One more message was sent.
-    fn sent(&mut self, number: usize) -> Result<(), Ends> {
+    fn sent(&mut self, number: usize, conn: usize, said: Option<&KeeperMessage>) -> Result<(), Ends> {
+        if said.is_some_and(|said| self.is_heard_by_one(number, conn, said)) {
+            return Err(Ends(Death::PowerCut));
+        }
         if self.devices[number].machine.counts_send() {
             self.struck_later(number + 1, "at-send");
             self.coverage.sometimes("client killed right after a send", true);

@@ -43,6 +43,7 @@ impl World<'_> {
                 self.later(now, Task::Start { machine: number, life });
             }
         }
+        self.devices.iter_mut().for_each(|device| device.heard_by_one = None);
         self.humans.iter_mut().for_each(crate::sim::human::Human::last_match);
         self.healed.at_ms = Some(now);
         self.healed.distance_ms = self.plan.latency_ms.1;

@@ -15,6 +15,7 @@
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "a simulation picks what it looks for among messages and events")]
 
+mod alone;
 mod clock;
 mod device;
 mod echo;

@@ -12,6 +12,9 @@ use super::world::{Task, Then, Undo, World};
 use crate::sim::plan::{Fault, Host, Kind, Lie};
 pub(super) use crate::sim::swarm::FOR_GOOD;
 
+/// For how long a fault waits for the moment at which it may strike.
+const LOOKS_FOR_MS: u64 = 2_000;
+
 impl World<'_> {
     /// A fault of the plan is due.
     pub(super) fn strike(&mut self, number: usize) {
@@ -101,6 +104,15 @@ impl World<'_> {
             Kind::TakeDevice { player } => self.take_device(player, for_ms),
             Kind::LeaveDevice { player } => self.leave_device(player, for_ms),
             Kind::ReturnDevice { player } => self.return_device(player, for_ms),
+            Kind::HeardByOne { player } => self.wait_for_a_move(player, for_ms),
+            Kind::LostEnd { player } => {
+                let until_ms = self.now + LOOKS_FOR_MS;
+                if for_ms != FOR_GOOD && player < self.plan.players {
+                    self.look_for_an_end(player, for_ms, until_ms);
+                }
+                // It has struck once it can.
+                false
+            }
             Kind::ReplayResume { player } => self.replay_resume(player),
             Kind::CutShort { player, ms } => self.cut_links_short(player, ms.into(), for_ms),
             Kind::PlannedRestart => self.plan_restart(for_ms),
@@ -239,6 +251,7 @@ impl World<'_> {
                 self.rule_both(Who::One(one), Who::One(other), What::Cut, for_ms);
             }
             Then::Upgrade => drop(self.plan_restart(40)),
+            Then::LoseEnd { player, for_ms, until_ms } => self.look_for_an_end(player, for_ms, until_ms),
             Then::Break { conn } => self.net.break_off(self.now, conn),
         }
     }
@@ -387,6 +400,8 @@ fn host_of(kind: &Kind) -> Host {
         | Kind::TakeDevice { player }
         | Kind::LeaveDevice { player }
         | Kind::ReturnDevice { player }
+        | Kind::HeardByOne { player }
+        | Kind::LostEnd { player }
         | Kind::ReplayResume { player }
         | Kind::CutShort { player, .. }
         | Kind::NewAddress { player }

@@ -121,6 +121,8 @@ pub(super) enum Then {
     Upgrade,
     /// A connection breaks.
     Break { conn: usize },
+    /// The end of a player's match file goes, once that can be.
+    LoseEnd { player: u8, for_ms: u64, until_ms: u64 },
 }
 
 impl<'a> World<'a> {
@@ -322,6 +324,7 @@ impl<'a> World<'a> {
             self.history.push(Record { at_ms: now, who: "server".to_owned(), what: What::Ended { how: how.end() } });
         } else {
             let device = &mut self.devices[number - 1];
+            device.heard_by_one = None;
             (device.process, device.shown) = (None, device.shown.after_end());
             let human = device.human;
             if self.seats[human] == number - 1 {
