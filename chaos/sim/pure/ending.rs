@@ -99,7 +99,7 @@ impl World<'_> {
     }
 
     /// Whether the server that came from a copy no longer knows the password of who sits at a device.
-    fn is_shut_out(&self, number: usize) -> bool {
+    pub(super) fn is_shut_out(&self, number: usize) -> bool {
         let process = self.devices[number - 1].process.as_ref();
         self.wiped.contains("server") && process.is_some_and(|process| !process.player.has_session())
     }

@@ -149,7 +149,8 @@ impl World<'_> {
         // Without a server it takes the players a round or two of dials to find each other.
         let host = |number: usize| self.devices[number].machine.host;
         let cut = |one: Host, other: Host| self.net.is_cut(one, other) || self.net.is_cut(other, one);
-        let alone = |number: usize| self.server.machine.gone || cut(host(number), Host::Server);
+        let shut_out = |number: usize| self.seats[self.devices[number].human] == number && self.is_shut_out(number + 1);
+        let alone = |number: usize| self.server.machine.gone || cut(host(number), Host::Server) || shut_out(number);
         let quiet = if (0..self.devices.len()).any(alone) { QUIET_ALONE_MS } else { QUIET_MS };
         self.now >= *self.well_since.get_or_insert(self.now) + quiet + QUIET_WAYS * self.plan.latency_ms.1
     }

@@ -64,6 +64,17 @@ fn i6_what_is_signed_at_a_device_that_was_left_counts_for_nothing() {
     world.shown("p0", 0, (2, 2), "seen");
     world.breaks("I6", "ply 0 of p0 counts");
     let mut world = World::seated();
+    world.finals.wiped.push("p0".to_owned());
+    world.fault("leave-device").says("p0.2", What::Started).link("p0.2", 20).sits("p0.2", "X");
+    world.shown("p0.2", 0, (1, 1), "sent").shown("p0", 0, (2, 2), "sent");
+    world.tells("p0", Told::Notice { code: "seat-moved".to_owned() }).shown("p0", 0, (1, 1), "seen");
+    assert!(
+        !world.judged().violations.iter().any(|found| found.invariant == "I6"),
+        "it is told of the move that counts"
+    );
+    world.shown("p0", 2, (2, 2), "sent").shown("p0", 2, (2, 2), "seen");
+    world.breaks("I6", "ply 2 of p0 counts");
+    let mut world = World::seated();
     world.finals.wiped.extend(["p0".to_owned(), "p0.2".to_owned()]);
     world.fault("leave-device").says("p0.2", What::Started).sits("p0.2", "X").shown("p0.2", 0, (1, 1), "sent");
     world.fault("return-device").shown("p0", 0, (2, 2), "sent").shown("p0", 0, (2, 2), "seen");
