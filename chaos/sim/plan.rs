@@ -202,6 +202,9 @@ pub(crate) enum Kind {
     WipePlayer { player: u8 },
     /// The server's disk is gone; a copy of the accounts, and the keys, are put back.
     WipeServer,
+    /// The copy that is put back then is taken now, if the server has a match; without this as soon as all players are
+    /// logged in.
+    CopyServer,
     /// So many others log in at once.
     LoginStorm { others: u8 },
     /// The player goes on at another device; the first is shut.
@@ -260,6 +263,7 @@ impl Kind {
         Self::ClockDrift { host: Host::Server, permille: 1 },
         Self::WipePlayer { player: 0 },
         Self::WipeServer,
+        Self::CopyServer,
         Self::LoginStorm { others: 1 },
         Self::TakeDevice { player: 0 },
         Self::LeaveDevice { player: 0 },
@@ -320,6 +324,7 @@ impl Kind {
             | Self::LatencyStorm { .. }
             | Self::Loss { .. }
             | Self::WipeServer
+            | Self::CopyServer
             | Self::LoginStorm { .. }
             | Self::PlannedRestart
             | Self::TwiceDown { .. }
@@ -333,6 +338,7 @@ impl Kind {
             self,
             Self::LeaveDevice { .. }
                 | Self::ReturnDevice { .. }
+                | Self::CopyServer
                 | Self::HeardByOne { .. }
                 | Self::LostEnd { .. }
                 | Self::ReplayResume { .. }
@@ -369,6 +375,7 @@ impl Kind {
             Self::ClockDrift { .. } => "clock-drift",
             Self::WipePlayer { .. } => "wipe-player",
             Self::WipeServer => "wipe-server",
+            Self::CopyServer => "copy-server",
             Self::LoginStorm { .. } => "login-storm",
             Self::TakeDevice { .. } => "take-device",
             Self::LeaveDevice { .. } => "leave-device",

@@ -154,9 +154,12 @@ fn keepers(draw: &mut Draw, plan: &mut Plan) -> Vec<Fault> {
 }
 
 /// A player changes devices, and the server comes back from a copy that is older than that, while what the player has done
-/// last is known to the new device alone. (Who plays at the device that was left is kept from the server until the new one
-/// has been heard: it could take the seat back, and that is a second keeper lost.)
+/// last is known to the new device alone. In half of the worlds who plays at the device that was left is kept from the
+/// server until the end: with the session that the copy knows it would keep the new one from logging in.
 fn recovery(draw: &mut Draw, plan: &mut Plan) -> Vec<Fault> {
+    if draw.one_in(2) {
+        return older_copy(draw, plan);
+    }
     (plan.game, plan.think_ms) = ("connect4".to_owned(), draw.pick(&[20, 60, 150]));
     plan.heal_at_ms = 7_000 + draw.below(3_000);
     // A password that is newer than the copy lets nobody in.
@@ -177,6 +180,40 @@ fn recovery(draw: &mut Draw, plan: &mut Plan) -> Vec<Fault> {
     if !draw.one_in(4) {
         faults.push(hidden);
         faults.push(Fault { kind: Kind::PlayersApart, ..hidden });
+    }
+    faults
+}
+
+/// The same, with a copy of the running match, and who plays at the device that was left reaches the server before the new
+/// one does, with the session that the copy knows. (It was left before it could win: a server that has lost state settles
+/// what is decided.)
+fn older_copy(draw: &mut Draw, plan: &mut Plan) -> Vec<Fault> {
+    (plan.game, plan.think_ms, plan.whims) = ("connect4".to_owned(), 300, 0);
+    (plan.latency_ms, plan.direct) = ((1, 1 + draw.below(25)), true);
+    let player = draw.player(plan);
+    let other = Host::Player(player ^ 1);
+    let leaves_at = 700 + draw.below(500);
+    let wiped_at = leaves_at + 2_000 + draw.below(1_500);
+    let down_ms = 20 + draw.below(300);
+    plan.heal_at_ms = wiped_at + down_ms + 2_500 + draw.below(2_500);
+    let hidden_at = wiped_at - draw.below(600);
+    let back_at = |draw: &mut Draw| wiped_at + down_ms + draw.pick(&[0, 100, 400, 1_200]) + draw.below(100);
+    let to_server = |of: Host| Kind::Partition { one: of, other: Host::Server };
+    let heals_at = plan.heal_at_ms;
+    let fault = |at_ms: u64, until_ms: u64, kind: Kind| Fault { at_ms, for_ms: until_ms - at_ms, kind };
+    let mut faults = vec![
+        fault(leaves_at - draw.below(150), heals_at, Kind::CopyServer),
+        fault(leaves_at, wiped_at + draw.below(500), Kind::LeaveDevice { player }),
+        fault(hidden_at, back_at(draw), to_server(other)),
+        fault(hidden_at, heals_at - 1, Kind::PlayersApart),
+        fault(wiped_at, wiped_at + down_ms, Kind::WipeServer),
+        // A little late: what is on its way to the server that is about to go has come.
+        fault(wiped_at + 5, heals_at - 1, to_server(Host::Player(player))),
+    ];
+    if draw.one_in(2) {
+        // It does not hear from the opponent either that the seat is moved.
+        let kind = Kind::Partition { one: Host::Left(player), other };
+        faults.push(fault(leaves_at + 1, heals_at - 1, kind));
     }
     faults
 }

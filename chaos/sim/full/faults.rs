@@ -303,6 +303,7 @@ impl World {
             Kind::LeaveDevice { .. }
             | Kind::ReturnDevice { .. }
             | Kind::ReplayResume { .. }
+            | Kind::CopyServer
             | Kind::HeardByOne { .. }
             | Kind::LostEnd { .. }
             | Kind::CutShort { .. } => None,
@@ -652,6 +653,7 @@ impl Kind {
             | Self::LatencyStorm { .. }
             | Self::Loss { .. }
             | Self::WipeServer
+            | Self::CopyServer
             | Self::LoginStorm { .. }
             | Self::PlannedRestart
             | Self::TwiceDown { .. }

@@ -269,7 +269,7 @@ impl World<'_> {
 
     /// What the player types, if it is time.
     pub(super) fn let_type(&mut self, number: usize) {
-        self.take_copy();
+        self.take_first_copy();
         let device = &self.devices[number];
         let Some(process) = &device.process else { return };
         let human = &mut self.humans[device.human];

@@ -114,11 +114,18 @@ impl World<'_> {
         true
     }
 
-    /// Takes the copy that `WipeServer` puts back, as soon as all players are logged in.
-    pub(super) fn take_copy(&mut self) {
-        let wanted = self.plan.faults.iter().any(|fault| matches!(fault.kind, Kind::WipeServer));
-        if self.server.copy.is_some() || !wanted || !self.all_logged_in() {
-            return;
+    /// Takes the copy that `WipeServer` puts back, as soon as all players are logged in, if the plan has no other time.
+    pub(super) fn take_first_copy(&mut self) {
+        let has = |kind: Kind| self.plan.faults.iter().any(|fault| fault.kind == kind);
+        if self.server.copy.is_none() && has(Kind::WipeServer) && !has(Kind::CopyServer) {
+            self.take_copy();
+        }
+    }
+
+    /// Takes the copy that `WipeServer` puts back, if all players are logged in; whether it did.
+    pub(super) fn take_copy(&mut self) -> bool {
+        if !self.all_logged_in() {
+            return false;
         }
         let disk = self.server.machine.disk.fork();
         let copied = store::backup::<State>(&disk, Path::new(STATE), Path::new(COPY), &self.server.id.0);
@@ -129,6 +136,17 @@ impl World<'_> {
             }
             self.server.copy = Some(disk);
         }
+        copied.is_ok()
+    }
+
+    /// Whether the server has a match on disk. (Of one that is newer than the copy it would have to hear both seats before
+    /// anybody sits at it again, and who has the older session of a player keeps the newer device out.)
+    pub(super) fn has_matches(&self) -> bool {
+        let has = |process: &super::server::Process| {
+            let (appended, flushed) = process.engine.lsns();
+            appended == flushed && process.engine.state().games().next().is_some()
+        };
+        self.server.process.as_ref().is_some_and(has)
     }
 
     fn all_logged_in(&self) -> bool {

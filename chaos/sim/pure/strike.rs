@@ -100,6 +100,7 @@ impl World<'_> {
             }
             Kind::WipePlayer { player } => self.wipe_player(player, for_ms),
             Kind::WipeServer => self.wipe_server(for_ms),
+            Kind::CopyServer => self.has_matches() && self.take_copy(),
             Kind::LoginStorm { others } => self.login_storm(others),
             Kind::TakeDevice { player } => self.take_device(player, for_ms),
             Kind::LeaveDevice { player } => self.leave_device(player, for_ms),
@@ -412,6 +413,7 @@ fn host_of(kind: &Kind) -> Host {
         | Kind::LatencyStorm { .. }
         | Kind::Loss { .. }
         | Kind::WipeServer
+        | Kind::CopyServer
         | Kind::LoginStorm { .. }
         | Kind::PlannedRestart
         | Kind::TwiceDown { .. }
