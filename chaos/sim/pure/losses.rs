@@ -16,6 +16,10 @@ use crate::sim::plan::{Host, Kind};
 /// Where the copy of the server's state is kept.
 const COPY: &str = "/srv/copy";
 
+/// A device that is left soon after the copy cannot win with the one move that it may still make: a server that has lost
+/// state settles what is decided.
+const COPIED_PLIES_MAX: u16 = 2;
+
 impl World<'_> {
     /// Damage to a file of a process that is down: in a place that is read at the next start, and that no interrupted
     /// write can have left so.
@@ -139,12 +143,13 @@ impl World<'_> {
         copied.is_ok()
     }
 
-    /// Whether the server has a match on disk. (Of one that is newer than the copy it would have to hear both seats before
+    /// Whether the server has a match on disk, at its beginning. (Of one that is newer than the copy it would have to hear both seats before
     /// anybody sits at it again, and who has the older session of a player keeps the newer device out.)
     pub(super) fn has_matches(&self) -> bool {
         let has = |process: &super::server::Process| {
             let (appended, flushed) = process.engine.lsns();
-            appended == flushed && process.engine.state().games().next().is_some()
+            let mut games = process.engine.state().games();
+            appended == flushed && games.next().is_some_and(|of| of.evidence.chain.plies() <= COPIED_PLIES_MAX)
         };
         self.server.process.as_ref().is_some_and(has)
     }
