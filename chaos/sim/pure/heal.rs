@@ -175,7 +175,7 @@ impl World<'_> {
         let runs = device.machine.runs() && self.server.machine.runs();
         // A server that was put back may not know the newest password, nor who has a seat that was moved.
         let logged_in = device.process.as_ref().is_some_and(|of| of.player.has_session());
-        let moved = self.devices.len() > self.humans.len();
+        let moved = self.devices.len() > usize::from(self.plan.players);
         let known = !self.wiped.contains("server") || logged_in && !moved;
         honest && runs && !cut(device.machine.host, Host::Server) && known
     }

@@ -90,6 +90,8 @@ pub struct Engine {
     shown: BTreeMap<MatchId, Shown>,
     /// Whether this run has found that state was lost.
     loss_known: bool,
+    /// Open matches that this run has begun, or heard of from both players: none of them was begun before a loss.
+    sure: BTreeSet<MatchId>,
     /// Matches that players have brought back in this run.
     taken: BTreeSet<MatchId>,
     /// The last matches that have left the state in this run, the newest last.
@@ -396,6 +398,7 @@ impl Engine {
             draining: false,
             disk_full: false,
             shown: BTreeMap::new(),
+            sure: BTreeSet::new(),
             loss_known: false,
             taken: BTreeSet::new(),
             ended: VecDeque::new(),
@@ -512,6 +515,9 @@ impl Engine {
         }
         for fact in &facts {
             self.state.apply(fact).expect("what is decided fits the state it was decided on");
+            if let Fact::MatchStarted { grant: Grant { match_id, .. } } | Fact::Heard { match_id } = fact {
+                self.sure.insert(*match_id);
+            }
         }
         self.ended.extend(self.state.retire());
         let many = self.ended.len().saturating_sub(MATCHES_ENDED_MAX);
@@ -627,6 +633,7 @@ impl Engine {
         let matches = self.state.games().filter(|of| idle(of.touched, MATCH_IDLE_MAX));
         let matches: Vec<Fact> = matches.map(|of| Fact::Shelved { match_id: of.grant().match_id }).collect();
         self.shown.retain(|match_id, _| self.state.game(*match_id).is_some());
+        self.sure.retain(|match_id| self.state.game(*match_id).is_some());
         self.commit(sessions);
         self.commit(matches);
     }

@@ -23,6 +23,9 @@ impl Engine {
         if self.loss_known || self.state.lost().is_some() {
             (self.loss_known, self.shown.get(&match_id)).hash(to);
         }
+        if !self.loss_known {
+            self.sure.contains(&match_id).hash(to);
+        }
     }
 
     /// Facts that no rule has let through: only for what must be found out.

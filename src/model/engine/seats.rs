@@ -4,6 +4,7 @@ use super::Engine;
 use crate::model::decide;
 use crate::model::event::Event;
 use crate::model::fact::Fact;
+use crate::model::game::Match;
 use crate::model::games::Seat;
 use crate::model::id::{ConnId, MatchId, RequestSeq};
 use crate::model::key::PublicKey;
@@ -126,7 +127,9 @@ impl Engine {
         if is_on(Mutant::LossUnnoticed) || std::mem::replace(&mut self.loss_known, true) {
             return;
         }
-        self.commit(vec![Fact::StateLost { at: self.wall }]);
+        let open = |match_id: &MatchId| self.state.game(*match_id).filter(|of| !of.recovering);
+        let sure: Vec<Fact> = self.sure.iter().filter_map(open).flat_map(still_sure).collect();
+        self.commit([Fact::StateLost { at: self.wall }].into_iter().chain(sure).collect());
         self.log(Event::StateLost { open: self.state.games().count() });
         let shown: Vec<MatchId> = self.shown.keys().copied().collect();
         shown.into_iter().for_each(|match_id| self.hear(match_id));
@@ -166,4 +169,12 @@ impl Engine {
             self.seated(x, o);
         }
     }
+}
+
+/// What a loss that is found now does not change in a match that was begun after it.
+fn still_sure(of: &Match) -> Vec<Fact> {
+    let match_id = of.grant().match_id;
+    let asked = Seat::BOTH.into_iter().zip(of.asked).filter_map(|(seat, key)| Some((seat, key?)));
+    let asked = asked.map(|(seat, key)| Fact::SeatAsked { match_id, seat, key });
+    [Fact::Heard { match_id }].into_iter().chain(asked).collect()
 }

@@ -161,6 +161,23 @@ fn waits(world: &World) -> bool {
 }
 
 #[test]
+fn a_loss_that_is_found_later_does_not_touch_a_match_that_was_begun_since() {
+    let mut world = begun(18, 2);
+    world.put_to_sleep(1);
+    world.lose_files(0);
+    world.settle();
+    let asked = |world: &World| world.recovered().games().next().unwrap().asked;
+    let before = asked(&world);
+    assert_ne!(before, [None, None], "the seat waits for the other's promise");
+    world.tell(Input::StateLost);
+    world.settle();
+    assert!(!waits(&world) && asked(&world) == before);
+    world.wake(1);
+    world.settle();
+    assert_eq!(epoch(&world), 2, "the seat has moved");
+}
+
+#[test]
 fn a_device_that_was_left_does_not_speak_for_its_seat() {
     let mut world = begun(16, 2);
     let copied = world.durable();
