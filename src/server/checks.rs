@@ -197,15 +197,16 @@ mod tests {
 
     #[test]
     fn a_receipt_of_a_match_that_the_server_has_lost_is_checked_by_the_grant_that_came_before_it() {
-        let players = Players::new(1);
-        let mut checks = Checks::new(ConnId(1), SecretKey::from_seed(&[1; 32]).public());
+        let (players, server_key) = (Players::new(1), SecretKey::from_seed(&[1; 32]));
+        let mut checks = Checks::new(ConnId(1), server_key.public());
         let match_id = players.grant().match_id;
         let held = || {
             let held = Held { match_id, epoch: 1, plies: 0, head: Hash([0; 32]) };
             KeeperMessage::Held { keeper: Keeper::Server, held: Signed::by(&players.keys[0], &players.server, held) }
         };
         assert!(checks.keeper(held()).is_none(), "nobody knows whose key it is");
-        let history = Entries { match_id, grants: vec![players.first()], entries: Vec::new() };
+        let grant = Signed::by(&server_key, &players.server, players.grant());
+        let history = Entries { match_id, grants: vec![grant], entries: Vec::new() };
         assert!(matches!(checks.keeper(KeeperMessage::Entries(history)), Some(Input::Entries { .. })));
         assert!(matches!(checks.keeper(held()), Some(Input::Held { .. })));
     }

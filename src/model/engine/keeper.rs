@@ -1,5 +1,7 @@
 //! The server as a keeper: what players hold, deliver and are owed.
 
+use std::collections::BTreeSet;
+
 use super::Engine;
 use crate::model::decide;
 use crate::model::event::Event;
@@ -253,10 +255,24 @@ impl Engine {
         match self.state.settled(match_id) {
             Some(settled) if user.is_ok_and(|user| settled.users.contains(&user)) => self.send_filed(conn, match_id),
             None if user.is_ok() && self.state.game(match_id).is_none() => {
-                let all = Have { match_id, epoch: 0, head: Base::NONE };
-                self.send(conn, ToClient::Keeper(KeeperMessage::Have(all)));
+                self.ask_for_all(conn, match_id);
             }
             Some(_) | None => self.refuse_entry(conn, match_id, ply, Refusal::NotAPlayer),
+        }
+    }
+
+    /// Asks for everything about a match that is not known here.
+    fn ask_for_all(&mut self, conn: ConnId, match_id: MatchId) {
+        let nothing = Have { match_id, epoch: 0, head: Base::NONE };
+        self.send(conn, ToClient::Keeper(KeeperMessage::Have(nothing)));
+    }
+
+    /// Asks for the matches that could not be taken back when they were shown.
+    pub(super) fn ask_for_untaken(&mut self) {
+        let untaken = self.conns.iter_mut().map(|(conn, link)| (*conn, std::mem::take(&mut link.untaken)));
+        let untaken: Vec<(ConnId, BTreeSet<MatchId>)> = untaken.collect();
+        for (conn, matches) in untaken {
+            matches.into_iter().for_each(|match_id| self.ask_for_all(conn, match_id));
         }
     }
 

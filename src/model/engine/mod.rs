@@ -119,6 +119,8 @@ struct Conn {
     moves: u32,
     /// The receipts of opponents that were passed on to it: epoch and entries.
     passed: BTreeMap<MatchId, (u32, u16)>,
+    /// Matches it has shown that are not known here, and could not be taken for want of room on the disk.
+    untaken: BTreeSet<MatchId>,
 }
 
 /// What is being hashed, and for whom.
@@ -420,6 +422,7 @@ impl Engine {
                     candidates: None,
                     moves: 0,
                     passed: BTreeMap::new(),
+                    untaken: BTreeSet::new(),
                 };
                 assert!(self.conns.insert(conn, opened).is_none(), "connection numbers are used once");
             }
@@ -581,6 +584,7 @@ impl Engine {
             // Entries refused meanwhile are offered again by whoever holds them.
             let users: Vec<UserId> = self.live.keys().copied().collect();
             users.into_iter().for_each(|user| self.ask_for_entries(user));
+            self.ask_for_untaken();
         }
     }
 

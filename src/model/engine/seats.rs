@@ -104,7 +104,13 @@ impl Engine {
         if account.open.len() >= MATCHES_TAKEN_MAX {
             return Err(Refusal::TooManyMatches);
         }
-        self.shut()?;
+        if let Err(refusal) = self.shut() {
+            let untaken = self.conns.get_mut(&conn).map(|link| &mut link.untaken);
+            if let Some(untaken) = untaken.filter(|some| some.len() < MATCHES_TAKEN_MAX) {
+                untaken.insert(match_id);
+            }
+            return Err(refusal);
+        }
         // One that could have been filed away unfinished is no sign of loss.
         if self.wall < first.settle_by {
             self.lose_state();

@@ -202,8 +202,9 @@ impl Player {
     fn matched(&mut self, view: &MatchView) {
         let id = view.grant.body.match_id;
         self.take_view(view);
-        // One that the server had lost, and is told of by the other player, is not played yet: it asks what is here.
-        if view.active {
+        // One that the server had lost, and is told of by the other player, is not played yet: it asks what is here. And
+        // the verdict may have come from the opponent, and this be older.
+        if view.active && !self.tables.get(&id).is_some_and(Table::is_finished) {
             self.invites.clear();
             self.sit(id);
             self.explain_ways();

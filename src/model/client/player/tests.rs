@@ -10,7 +10,8 @@ use crate::model::client::record::Write;
 use crate::model::client::table;
 use crate::model::engine::Input as EngineInput;
 use crate::model::event::Event as LogEvent;
-use crate::model::message::{Answer, Entries, KeeperMessage, ToClient, ToPeer, ToServer};
+use crate::model::games::Seat;
+use crate::model::message::{Answer, Entries, KeeperMessage, MatchView, ToClient, ToPeer, ToServer};
 use crate::model::statement::Fared;
 use crate::model::time::WallMs;
 use crate::model::world::World;
@@ -189,6 +190,23 @@ fn a_seat_is_asked_for_once_however_often_the_link_breaks() {
     let asked = |event: &&LogEvent| matches!(event, LogEvent::SeatAsked { .. });
     assert_eq!(world.log.iter().filter(asked).count(), 1);
     assert!(world.clients[0].player.table().is_some_and(|table| table.key().is_some()), "it has its seat");
+}
+
+#[test]
+fn who_knows_the_verdict_does_not_sit_down_again() {
+    let mut world = seated();
+    let table = world.clients[0].player.table().unwrap();
+    let (grant, names) =
+        (table.evidence.chain.grants()[0].clone(), [Seat::X, Seat::O].map(|seat| table.name(seat).clone()));
+    play(&mut world, &X_WINS);
+    let shown = world.clients[0].shown.len();
+    let late = MatchView { grant, names, active: true, opponent_here: true };
+    let player = &mut world.clients[0].player;
+    player.handle(world.now, WallMs(0), Input::Message(Box::new(ToClient::Matched(Box::new(late)))));
+    assert_eq!(player.status(world.now).seated, None);
+    world.settle();
+    let sits = |event: &Event| matches!(event, Event::Match { .. });
+    assert!(!world.clients[0].shown[shown..].iter().any(sits));
 }
 
 #[test]

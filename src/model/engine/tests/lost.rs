@@ -161,6 +161,25 @@ fn waits(world: &World) -> bool {
 }
 
 #[test]
+fn what_a_full_disk_could_not_take_back_is_asked_for_as_soon_as_there_is_room() {
+    let mut world = begun(19, 5);
+    world.lose_state(people);
+    start(&mut world);
+    world.tell(Input::DiskFull(true));
+    world.settle();
+    assert_eq!((world.recovered().games().count(), points(&world)), (0, vec![0, 0]));
+    world.tell(Input::DiskFull(false));
+    // No time passes.
+    loop {
+        world.deliver_all_but_the_disk();
+        if !world.flush() {
+            break;
+        }
+    }
+    assert_eq!(points(&world), [0, 2]);
+}
+
+#[test]
 fn a_loss_that_is_found_later_does_not_touch_a_match_that_was_begun_since() {
     let mut world = begun(18, 2);
     world.put_to_sleep(1);
