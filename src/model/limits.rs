@@ -116,6 +116,8 @@ pub const RETRY_BASE: Duration = Duration::from_millis(50);
 /// Cap of the full jitter while there is something to lose. Measured: mean 0.17 s, worst 0.49 s after the server is
 /// back; a 2 s cap gives 1.95 s.
 pub const RETRY_CAP_URGENT: Duration = Duration::from_millis(500);
+/// Between two dials that are made because the player typed: a program may type fifty times a second.
+pub const WAKE_PAUSE: Duration = Duration::from_millis(250);
 /// Cap for an idle client after [`RETRY_IDLE_AFTER`].
 pub const RETRY_CAP_IDLE: Duration = Duration::from_secs(5);
 /// How long an idle client stays at the urgent cap.

@@ -15,7 +15,7 @@ use std::time::Duration;
 use crate::model::backoff::Backoff;
 use crate::model::limits::{
     DIAL_FRESH, DIAL_MAX, DIAL_REACHED_WAIT, DIALS_MAX, HEALTHY_AFTER, RETRY_CAP_IDLE, RETRY_CAP_URGENT,
-    RETRY_IDLE_AFTER, TELL_AFTER,
+    RETRY_IDLE_AFTER, TELL_AFTER, WAKE_PAUSE,
 };
 use crate::model::time::Now;
 use crate::mutant::{Mutant, is_on};
@@ -27,6 +27,8 @@ pub struct Supervisor {
     dials: Vec<Dial>,
     next_dial: u64,
     next_at: Now,
+    /// When a dial was made, or is to be made, because the player typed.
+    woken_at: Option<Now>,
     backoff: Backoff,
     urgent: bool,
     stopped: bool,
@@ -110,6 +112,7 @@ impl Supervisor {
             dials: Vec::new(),
             next_dial: 1,
             next_at: now,
+            woken_at: None,
             backoff: Backoff::new(seed),
             urgent: false,
             stopped: false,
@@ -138,11 +141,12 @@ impl Supervisor {
         self.urgent = urgent;
     }
 
-    /// The player typed: dial at once.
+    /// The player typed: dial at once, but not more often than every [`WAKE_PAUSE`].
     pub fn wake(&mut self, now: Now) {
         self.stopped = false;
-        if matches!(self.link, Link::Down) {
-            self.next_at = now;
+        let at = self.woken_at.map_or(now, |woken| now.max(woken + WAKE_PAUSE));
+        if matches!(self.link, Link::Down) && at < self.next_at {
+            (self.next_at, self.woken_at) = (at, Some(at));
         }
     }
 
@@ -475,6 +479,24 @@ mod tests {
         assert!(supervisor.poll_timeout() >= Now(23_000));
         supervisor.wake(Now(20_100));
         assert_eq!(supervisor.poll_timeout(), Now(20_100));
+    }
+
+    #[test]
+    fn who_types_all_the_time_dials_a_few_times_a_second() {
+        let mut supervisor = live_since_long(1);
+        supervisor.lost(Now(20_000), Duration::from_secs(60));
+        let mut dials = 0;
+        for at in (20_001..22_001).step_by(20) {
+            supervisor.wake(Now(at));
+            supervisor.handle_timeout(Now(at));
+            while let Some(effect) = supervisor.poll_effect() {
+                if let Effect::Dial(dial) = effect {
+                    dials += 1;
+                    supervisor.failed(Now(at), dial, Duration::from_secs(60));
+                }
+            }
+        }
+        assert_eq!(dials, 8, "at once, and then every {WAKE_PAUSE:?}");
     }
 
     #[test]
