@@ -29,7 +29,7 @@ pub(super) fn check(case: &Case<'_>) -> Finding {
                 if matches!(told, Told::Notice { code } if code == "seat-taken") {
                     owner.retain(|(_, by), _| *by != player_of(who));
                 }
-                if matches!(told, Told::Notice { code, .. } if code == "seat-moved") {
+                if matches!(told, Told::Notice { code } if code == "seat-moved") {
                     // From now on it is told of what the newer device has signed at these plies.
                     untaken.retain(|(_, device, _)| *device != who);
                 }

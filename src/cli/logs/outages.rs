@@ -150,9 +150,7 @@ impl Outage {
             seen_by: if attempts.is_some() { SeenBy::Client } else { SeenBy::Server },
         }
     }
-}
 
-impl Outage {
     /// Adds what the client has told the server of it.
     fn told(&mut self, record: &Record) {
         self.attempts = record.number("attempts");
