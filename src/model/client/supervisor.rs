@@ -182,12 +182,19 @@ impl Supervisor {
 
     /// A dial has failed.
     pub fn failed(&mut self, now: Now, dial: DialId, retry_after: Duration) {
-        if !self.knows(dial) {
+        let Some(at) = self.dials.iter().position(|known| known.id == dial) else {
             return;
-        }
-        self.dials.retain(|other| other.id != dial);
-        if self.dials.is_empty() {
+        };
+        let dial = self.dials.remove(at);
+        let planned = self.next_at;
+        if self.dials.is_empty() || dial.reached.is_some() {
             self.wait(now, retry_after);
+        }
+        if dial.reached.is_some() && retry_after.is_zero() {
+            // Nobody holds it open any more: the next dial waits no longer than it would have beside this one.
+            self.next_at = self.next_at.min(planned);
+        }
+        if self.dials.is_empty() {
             self.change(Link::Down);
         }
     }
@@ -455,6 +462,28 @@ mod tests {
         let effects: Vec<Effect> = std::iter::from_fn(|| supervisor.poll_effect()).collect();
         assert!(effects.iter().any(|effect| matches!(effect, Effect::Dial(_))), "{effects:?}");
         assert_eq!(supervisor.dials.len(), DIALS_MAX);
+    }
+
+    #[test]
+    fn whoever_was_reached_and_hung_up_does_not_hold_up_the_next_dial() {
+        for seed in 0..300 {
+            let mut supervisor = live_since_long(seed);
+            supervisor.set_urgent(Now(100_000), true);
+            supervisor.lost(Now(100_000), Duration::ZERO);
+            while supervisor.dials.len() < 2 {
+                supervisor.handle_timeout(supervisor.poll_timeout());
+            }
+            let [other, newest] = [supervisor.dials[0].id, supervisor.dials[1].id];
+            let reached = supervisor.dials[1].since + Duration::from_millis(10);
+            supervisor.reached(reached, newest);
+            assert_eq!(supervisor.next_at, reached + DIAL_REACHED_WAIT);
+            supervisor.failed(reached, newest, Duration::ZERO);
+            assert!(supervisor.next_at <= reached + RETRY_CAP_URGENT, "seed {seed}: another is still under way");
+            supervisor.reached(reached, other);
+            let late = reached + DIAL_REACHED_WAIT - Duration::from_millis(1);
+            supervisor.failed(late, other, Duration::ZERO);
+            assert!(supervisor.next_at <= reached + DIAL_REACHED_WAIT, "seed {seed}: it was to come by then anyway");
+        }
     }
 
     #[test]
