@@ -108,6 +108,8 @@ const REPLIES_MAX: usize = 8;
 const _: () = assert!(TURNS_MAX * REPLIES_MAX <= SEND_QUEUE_MAX / 2);
 /// Bytes of frames written at once.
 const WRITE_BYTES: usize = 32 * 1024;
+/// How long a goodbye may take.
+const GOODBYE_MAX: Duration = Duration::from_secs(1);
 
 /// Serves one connection from the handshake to its end.
 pub(crate) async fn serve(house: Arc<House>, stream: Stream, peer: SocketAddr, guest: Guest) {
@@ -455,6 +457,3 @@ impl Conn {
 async fn alarm_at(clock: Arc<dyn Clock>, at: Now) {
     sleep_until(&*clock, at).await;
 }
-
-/// How long a goodbye may take.
-pub(super) const GOODBYE_MAX: Duration = Duration::from_secs(1);

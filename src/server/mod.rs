@@ -46,7 +46,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::{debug, error, info, warn};
 
-use self::conn::{GOODBYE_MAX, Order};
+use self::conn::Order;
 use self::doors::Doors;
 use self::engine_task::EngineTask;
 use self::hasher::{Done, Hasher};
@@ -259,6 +259,9 @@ impl Knock {
 const INPUTS_MAX: usize = 1024;
 /// How long whoever logs in waits for the log.
 const LOGGED_MAX: Duration = Duration::from_millis(250);
+/// How long a server that stops waits until its last words are written. Who takes longer, be it because nobody is there
+/// any more, would make all the others wait for the next server.
+const LAST_WORDS_MAX: Duration = Duration::from_millis(250);
 /// After the listener says no, how long until it is asked again.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
@@ -444,7 +447,7 @@ impl Running {
         // What cannot be noted was said.
         drop(work::done(&*self.worker, move || noted.look()).await);
         // What the engine has said last is still to be written by the connections.
-        let _ = timeout(GOODBYE_MAX, self.conns.recv()).await;
+        let _ = timeout(LAST_WORDS_MAX, self.conns.recv()).await;
         self.renew.abort();
         ended
     }
