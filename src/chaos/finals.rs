@@ -1,6 +1,6 @@
 //! What is left in the end: what the keepers' files hold, and what else was measured.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +29,10 @@ pub struct Finals {
     /// Who can reach a third that reaches the other is not cut off from it.
     #[serde(default)]
     pub apart: Vec<[String; 2]>,
+    /// Matches whose two players may not find each other without the server: they were never connected directly in it,
+    /// or have both moved since it began.
+    #[serde(default)]
+    pub strangers: BTreeSet<String>,
 }
 
 /// One keeper.

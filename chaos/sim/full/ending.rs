@@ -51,7 +51,13 @@ impl World {
     /// Whether all have done what they wanted, and recovery is measured.
     fn is_through_all(&self, healed: &Healed) -> bool {
         let measured = healed.live.values().all(|(_, ms)| ms.is_some()) && healed.settled.values().all(Option::is_some);
-        measured && (0..self.players.len()).all(|player| self.is_through(player))
+        measured && (0..self.players.len()).all(|player| self.is_through(player) && !self.is_deceived(player))
+    }
+
+    /// Whether a player's connection to the server leads nowhere, and its client has not noticed yet.
+    fn is_deceived(&self, player: usize) -> bool {
+        let machine = &self.devices[self.players[player].device].machine;
+        self.is_covered(player) && self.wires.lock().is_deceived(machine.id, self.server.id)
     }
 
     /// Whether there is nothing left to do for a player. Who sits opposite to a liar waits for nobody.
@@ -96,7 +102,7 @@ impl World {
                 && !watched.left
                 && !watched.players.iter().all(|player| self.players[*player].human.knows_result(id))
                 && watched.players.iter().all(|player| self.is_whole(*player) && !self.lies_at(*player))
-                && (watched.players.iter().all(|player| self.is_covered(*player)) || self.meet(&watched.players))
+                && (watched.players.iter().all(|player| self.is_covered(*player)) || self.meet(id, &watched.players))
         });
         let settled = open.map(|(id, _)| (id.clone(), None)).collect();
         self.healed = Some(Healed { at_ms: now, live, settled, over_since: None });
@@ -111,23 +117,38 @@ impl World {
         machine.runs && self.server.runs && !fabric.is_cut(one, other) && !fabric.is_cut(other, one)
     }
 
-    /// Whether two players reach each other.
-    fn meet(&self, players: &BTreeSet<usize>) -> bool {
+    /// Whether two players reach each other in a match. Who knows the result has put it away.
+    fn meet(&self, match_id: &str, players: &BTreeSet<usize>) -> bool {
         let machines: Vec<_> =
             players.iter().map(|player| &self.devices[self.players[*player].device].machine).collect();
         let fabric = self.wires.lock();
         let apart = |one: usize, other: usize| fabric.is_cut(machines[one].id, machines[other].id);
         let run = machines.iter().all(|machine| machine.runs);
-        run && self.have_met([&machines[0].name, &machines[1].name]) && !apart(0, 1) && !apart(1, 0)
+        let away = players.iter().any(|player| self.players[*player].human.knows_result(match_id));
+        run && !away && !self.strangers().contains(match_id) && !apart(0, 1) && !apart(1, 0)
     }
 
-    /// Whether two devices know where the other is: one of them was connected directly.
-    fn have_met(&self, names: [&String; 2]) -> bool {
-        let direct = |record: &Record| {
-            let direct = matches!(&record.what, What::Told { told: Told::Path { path } } if path == "direct");
-            direct && names.contains(&&record.who)
-        };
-        self.history.iter().any(direct)
+    /// Matches in which neither player is sure to know where the other is: they were never connected directly in it, or
+    /// have both moved since it began.
+    fn strangers(&self) -> BTreeSet<String> {
+        let mut playing: BTreeMap<&str, &str> = BTreeMap::new();
+        let mut began: BTreeMap<&str, u64> = BTreeMap::new();
+        let mut met: BTreeSet<&str> = BTreeSet::new();
+        for record in &self.history {
+            let What::Told { told } = &record.what else { continue };
+            if let Told::Match { match_id, .. } = told {
+                playing.insert(&record.who, match_id);
+                began.entry(match_id).or_insert(record.at_ms);
+            } else if matches!(told, Told::Path { path } if path == "direct") {
+                met.extend(playing.get(record.who.as_str()));
+            }
+        }
+        let moved = |player: &usize| self.players[*player].moved_ms;
+        let strangers = self.matches.iter().filter(|(id, watched)| {
+            let first_move = watched.players.iter().map(moved).min().unwrap_or(0);
+            !met.contains(id.as_str()) || began.get(id.as_str()).is_some_and(|began| *began <= first_move)
+        });
+        strangers.map(|(id, _)| id.clone()).collect()
     }
 
     /// Whether a player has lost no disk.
@@ -146,9 +167,10 @@ impl World {
     fn measure(&mut self, now: u64) {
         let Some(mut healed) = self.healed.take() else { return };
         let took = now - healed.at_ms;
-        for (player, (_, ms)) in &mut healed.live {
+        for (player, (urgent, ms)) in &mut healed.live {
             let live = self.status(self.players[*player].device).is_some_and(|status| status.link == LinkState::Live);
-            if ms.is_none() && live {
+            // Who is idle asks less often, and may not know yet.
+            if ms.is_none() && live && !(*urgent && self.is_deceived(*player)) {
                 *ms = Some(took);
             }
         }
@@ -167,11 +189,13 @@ impl World {
     }
 
     /// Whether a client has nothing to do with a match any more. One that died between writing the verdict down and
-    /// showing it never shows it; what its file holds is judged in the end.
+    /// showing it never shows it; what its file holds is judged in the end. Where there is no server to say more, the
+    /// client goes by its file.
     fn has_put_away(&self, player: usize, id: &str) -> bool {
         let Some(status) = self.status(self.players[player].device) else { return false };
         let elsewhere = status.seated.is_none_or(|seat| seat.match_id != id);
-        status.link == LinkState::Live && elsewhere && self.players[player].human.match_id() != Some(id)
+        let heard = status.link == LinkState::Live || !self.is_covered(player);
+        heard && elsewhere && self.players[player].human.match_id() != Some(id)
     }
 
     fn is_playable(&self, player: usize, id: &str) -> bool {
@@ -197,7 +221,7 @@ impl World {
         let met = self.wires.lock().met.clone();
         self.sometimes("link lost in the TLS handshake", met.cut_in_handshake);
         self.sometimes("byte changed on the way", met.bad_bytes > 0);
-        let apart = self.apart();
+        let (apart, strangers) = (self.apart(), self.strangers());
         for host in self.hosts() {
             self.crash(host, super::faults::Death::Killed);
         }
@@ -208,7 +232,7 @@ impl World {
         drop(self.sim.take());
         let liars = self.players.iter().filter(|player| player.lies).map(|player| player.human.name.clone()).collect();
         let wiped = self.losses.wiped.clone();
-        let mut finals = Finals { wiped, liars, apart, figures: self.figures(), ..Finals::default() };
+        let mut finals = Finals { wiped, liars, apart, strangers, figures: self.figures(), ..Finals::default() };
         self.read_server(&mut finals);
         self.read_devices(&mut finals);
         self.healed_of(&mut finals);
@@ -232,8 +256,7 @@ impl World {
         for (at, one) in machines.iter().enumerate() {
             for other in &machines[at + 1..] {
                 let cut = fabric.is_cut(one.id, other.id) || fabric.is_cut(other.id, one.id);
-                let strangers = at > 0 && !self.have_met([&one.name, &other.name]);
-                if cut || fabric.is_deceived(one.id, other.id) || strangers || !one.runs || !other.runs {
+                if cut || fabric.is_deceived(one.id, other.id) || !one.runs || !other.runs {
                     apart.push([one.name.clone(), other.name.clone()]);
                 }
             }
@@ -268,13 +291,23 @@ impl World {
         }
         match view::<State>(&*disk, state, &self.common.server.0) {
             Ok(view) => {
-                self.try_doors(&view.state, finals);
+                if self.could_name_a_loss() {
+                    self.try_doors(&view.state, finals);
+                }
                 // Who played before this world began may have cheated.
                 let names = view.state.accounts().map(|account| account.name.as_str().to_owned());
                 finals.liars.extend(names.filter(|name| self.players.iter().all(|player| player.human.name != *name)));
             }
             Err(error) => self.violation("files", format!("server: {error}")),
         }
+    }
+
+    /// Whether the server has run since it lost its disk, if it has lost it.
+    fn could_name_a_loss(&self) -> bool {
+        let lost = |record: &&Record| matches!(&record.what, What::Fault { fault, on: true } if ["wipe-server", "copy-server"].contains(&fault.as_str()));
+        let started = |record: &Record| record.who == "server" && matches!(record.what, What::Started);
+        let since: Vec<_> = self.history.iter().rev().take_while(|record| !lost(record)).collect();
+        since.len() == self.history.len() || since.into_iter().any(started)
     }
 
     /// Which passwords would be let in, by what is on the server's disk.

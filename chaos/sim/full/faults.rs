@@ -323,6 +323,7 @@ impl World {
                 self.last_number += 1;
                 let [high, low] = u16::try_from(self.last_number).ok()?.to_be_bytes();
                 self.wires.lock().renumber(machine, [10, 1, high, low].into());
+                self.players[usize::from(player)].moved_ms = self.now_ms();
                 Some(Vec::new())
             }
             Kind::Liar { player, lie } => self.turn_to_lies(player, lie).then(Vec::new),
@@ -337,7 +338,7 @@ impl World {
             Undo::Calm => self.wires.lock().storm(None),
             Undo::Fast(from, to) => self.wires.lock().slow(from, to, None),
             Undo::GoodBytes(from, to) => self.wires.lock().bad_byte(from, to, false),
-            Undo::NoLoss => self.wires.lock().loss = 0,
+            Undo::NoLoss => self.wires.lock().lose_no_more(),
             Undo::Room(host) => {
                 if let Some(machine) = self.machine(host) {
                     machine.disk.set_capacity(None);

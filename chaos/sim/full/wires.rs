@@ -537,6 +537,19 @@ impl Fabric {
         self.met.bad_bytes += 1;
     }
 
+    /// No connection breaks any more, and both ends hear of those that have.
+    pub(super) fn lose_no_more(&mut self) {
+        self.loss = 0;
+        let now = self.now_us();
+        let breaks = |piece: &&mut Piece| matches!(piece.what, What::Reset) && piece.due_us != HELD;
+        for end in self.conns.values_mut().flat_map(|conn| &mut conn.ends) {
+            end.inbox.iter_mut().filter(breaks).for_each(|piece| piece.due_us = piece.due_us.min(now));
+            if let Some(waker) = end.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+
     /// By chance, the connection is broken: nothing passes, and some time later both ends hear it.
     fn lose(&mut self, id: u64) {
         if self.loss == 0 || self.random.up_to(999) >= usize::from(self.loss) || self.conns[&id].mute {

@@ -83,6 +83,8 @@ pub(super) struct Player {
     pub(super) device: usize,
     /// Somebody who cheats sits there.
     pub(super) lies: bool,
+    /// Since when this player is where it is.
+    pub(super) moved_ms: u64,
 }
 
 /// A match, as the players were shown it.
@@ -170,7 +172,7 @@ impl World {
         let Plan { seed, players, game, think_ms, whims, matches, .. } = &self.plan;
         let ways = Ways { game, think_ms: *think_ms, whims: *whims, matches: *matches, is_prompt: false };
         let human = Human::new(*seed, number, *players, &ways);
-        self.players.push(Player { human, device: self.devices.len(), lies: false });
+        self.players.push(Player { human, device: self.devices.len(), lies: false, moved_ms: 0 });
         self.new_device(self.players.len() - 1);
     }
 
@@ -183,6 +185,7 @@ impl World {
         let desk = host_client(sim, &machine, &self.common);
         machine.runs = true;
         self.players[player].device = self.devices.len();
+        self.players[player].moved_ms = self.now_ms();
         self.devices.push(Device { machine, desk, player, back_ms: None });
         let now = self.now_ms();
         self.players[player].human.started(now, &mut self.history);

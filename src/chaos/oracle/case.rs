@@ -176,7 +176,9 @@ impl<'a> Case<'a> {
     {
         let cut = |a: &str, b: &str| self.finals.apart.iter().any(|[c, d]| (a == c && b == d) || (a == d && b == c));
         let settled = |keeper: &str| self.kept(keeper, match_id).is_some_and(|kept| kept.verdict.is_some());
-        let apart = |a: &str, b: &str| cut(a, b) || (a != SERVER && b != SERVER && (settled(a) || settled(b)));
+        let strangers = self.finals.strangers.contains(match_id);
+        let parted = |a: &str, b: &str| strangers || settled(a) || settled(b);
+        let apart = |a: &str, b: &str| cut(a, b) || (a != SERVER && b != SERVER && parted(a, b));
         let honest = |keeper: &&&str| self.is_honest(keeper);
         let all = self.keepers_of(match_id);
         let mut reached = BTreeSet::from([one]);

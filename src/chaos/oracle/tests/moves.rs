@@ -34,6 +34,20 @@ fn i1_a_seen_move_comes_to_the_server_unless_nobody_can_reach_it() {
 }
 
 #[test]
+fn i1_a_kept_move_comes_to_the_opponent_directly_unless_the_two_cannot_find_each_other() {
+    let mut world = World::seated();
+    let op = world.plays(1, 1).asks("p1", send(1, (2, 1)));
+    world.says("p1", What::Ok { op }).shown("p1", 1, (2, 1), "kept");
+    for keeper in ["server", "p1"] {
+        world.kept(keeper).entries.push(entry(1, (2, 1)));
+    }
+    world.finals.apart.push(["p0".to_owned(), "server".to_owned()]);
+    world.breaks("I1", "p0 has 1 entries");
+    world.finals.strangers.insert(M.to_owned());
+    world.is_good();
+}
+
+#[test]
 fn i1_who_has_the_move_holds_it_though_nobody_reaches_it() {
     let mut world = World::seated();
     world.plays(1, 1).moves_at("p1", 1, (2, 1), &["server", "p1"]);
