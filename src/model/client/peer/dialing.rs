@@ -16,7 +16,7 @@ use super::{Effect, PeerDial};
 use crate::model::backoff::Backoff;
 use crate::model::limits::{
     DIAL_MAX, PEER_CANDIDATES_MAX, PEER_DIAL_OLD, PEER_DIALS_MAX, PEER_OTHERS_AFTER, PEER_ROUND_MAX, RETRY_CAP_IDLE,
-    RETRY_CAP_URGENT, RETRY_IDLE_AFTER,
+    RETRY_CAP_URGENT, RETRY_IDLE_AFTER, WAKE_PAUSE,
 };
 use crate::model::time::Now;
 
@@ -31,6 +31,8 @@ pub(super) struct Dialing {
     backoff: Backoff,
     /// Since when there has been a reason to hurry.
     urgent_since: Now,
+    /// When a round began, or is to begin, because something had changed.
+    woken_at: Option<Now>,
     /// Dials since the path was lost.
     pub(super) attempts: u32,
 }
@@ -63,6 +65,7 @@ impl Dialing {
             phase: Phase::Rest,
             backoff: Backoff::new(seed),
             urgent_since: now,
+            woken_at: None,
             attempts: 0,
         }
     }
@@ -92,12 +95,16 @@ impl Dialing {
         self.begin(now, effects);
     }
 
-    /// A round at once if the next is being waited for.
+    /// A round at once if the next is being waited for, but not more often than every [`WAKE_PAUSE`].
     pub(super) fn wake(&mut self, now: Now, effects: &mut VecDeque<Effect>) {
-        match self.phase {
-            Phase::Waiting { .. } => self.begin(now, effects),
-            // One is under way, or there is nothing to dial.
-            Phase::Rest | Phase::First { .. } | Phase::All { .. } => {}
+        // One is under way, or there is nothing to dial.
+        let Phase::Waiting { at: planned } = self.phase else { return };
+        let at = self.woken_at.map_or(now, |woken| now.max(woken + WAKE_PAUSE));
+        if at < planned {
+            (self.phase, self.woken_at) = (Phase::Waiting { at }, Some(at));
+        }
+        if at <= now {
+            self.begin(now, effects);
         }
     }
 

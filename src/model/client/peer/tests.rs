@@ -1,7 +1,7 @@
 //! The numbers at their edges, one peer at a time.
 
 use super::*;
-use crate::model::limits::{PEER_CANDIDATES_MAX, PEER_DIALS_MAX};
+use crate::model::limits::{PEER_CANDIDATES_MAX, PEER_DIALS_MAX, WAKE_PAUSE};
 
 fn addr(port: u16) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, 1], port))
@@ -243,7 +243,7 @@ fn waking_dials_at_once_but_not_beside_a_round_nor_beside_a_path() {
     peer.wake(Now(5));
     assert_eq!(effects(&mut peer), [], "a round is under way");
     for dial in 1..8 {
-        let now = peer.poll_timeout().min(Now(dial * 10));
+        let now = Now(dial) + WAKE_PAUSE * u32::try_from(dial).unwrap();
         peer.failed(now, PeerDial(dial));
         peer.wake(now);
         assert_eq!(dialled(&effects(&mut peer)), [addr(0)]);
@@ -252,6 +252,24 @@ fn waking_dials_at_once_but_not_beside_a_round_nor_beside_a_path() {
     peer.candidates(Now(1), addrs(1));
     peer.wake(Now(2));
     assert_eq!(effects(&mut peer), []);
+}
+
+#[test]
+fn who_types_all_the_time_begins_a_few_rounds_a_second() {
+    let mut peer = dialling(true, 1);
+    let mut rounds = Vec::new();
+    for at in (0..2_000).step_by(20) {
+        peer.wake(Now(at));
+        peer.handle_timeout(Now(at));
+        while let Some(effect) = peer.poll_effect() {
+            if let Effect::Dial(dial, _) = effect {
+                rounds.push(at);
+                peer.failed(Now(at), dial);
+            }
+        }
+    }
+    // Every quarter of a second, and those that come by themselves, at first after short waits.
+    assert!((8..=16).contains(&rounds.len()), "{rounds:?}");
 }
 
 #[test]
