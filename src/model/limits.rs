@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-/// Pings while in a match.
+/// Pings while in a match, or while waiting for an answer.
 pub const HEARTBEAT_MATCH: Duration = Duration::from_millis(250);
-/// Silence after which a link is given up while in a match.
+/// Silence after which a link is given up while in a match, or by a client that waits for an answer.
 pub const SILENCE_MATCH_MAX: Duration = Duration::from_millis(1000);
 /// Pings otherwise.
 pub const HEARTBEAT_IDLE: Duration = Duration::from_secs(5);

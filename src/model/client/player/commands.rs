@@ -9,7 +9,7 @@ use crate::model::client::record::{UserFiles, Write};
 use crate::model::client::table::{Cannot, Table};
 use crate::model::id::{MatchId, Name, RequestSeq};
 use crate::model::key::{PublicKey, SecretKey};
-use crate::model::limits::KEPT_LATE_AFTER;
+use crate::model::limits::{INVITE_MAX, KEPT_LATE_AFTER};
 use crate::model::message::{Answer, Command, ToServer};
 use crate::model::refusal::Refusal;
 use crate::model::time::Now;
@@ -237,8 +237,14 @@ impl Player {
             Typed::AddUser(name, _) => self.reply(Reply::said(word, format!("{name} is there; login {name}"))),
             Typed::Login(name, _) => self.reply(Reply::said(word, format!("welcome, {name}"))),
             Typed::Passwd(..) => self.reply(Reply::said(word, "the password is changed")),
-            Typed::Begin(to, _) => self.reply(Reply::said(word, format!("asked {to}; waiting for an answer"))),
-            Typed::Rematch => self.reply(Reply::said(word, "asked for another one; waiting for an answer")),
+            Typed::Begin(to, _) => {
+                self.reply(Reply::said(word, format!("asked {to}; waiting for an answer")));
+                self.invited = Some((to, self.now + INVITE_MAX));
+            }
+            Typed::Rematch => {
+                self.reply(Reply::said(word, "asked for another one; waiting for an answer"));
+                self.invited = self.last.as_ref().map(|(with, ..)| (with.clone(), self.now + INVITE_MAX));
+            }
             Typed::Logout => {
                 // On disk first: who was told so is not logged in again after a crash.
                 self.forget_session();
@@ -272,6 +278,7 @@ impl Player {
         self.seated = None;
         self.last = None;
         self.invites.clear();
+        self.invited = None;
     }
 
     fn play(&mut self, words: &[String]) {

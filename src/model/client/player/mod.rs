@@ -60,6 +60,8 @@ pub struct Player {
     seat_keys: BTreeMap<MatchId, PublicKey>,
     last: Option<(Name, GameSpec, MatchId)>,
     invites: Vec<InviteView>,
+    /// Whom this player has invited, and until when there may be an answer.
+    invited: Option<(Name, Now)>,
     server_delays: Delays,
     direct: Option<Direct>,
     ways: Ways,
@@ -219,6 +221,7 @@ impl Player {
             seat_keys: BTreeMap::new(),
             last: None,
             invites: Vec::new(),
+            invited: None,
             server_delays: Delays::default(),
             direct: None,
             ways: Ways::new(direct),
@@ -408,9 +411,11 @@ impl Player {
         let unsettled = self.tables.values().any(Table::is_unsettled);
         self.supervisor.set_urgent(self.now, self.seated.is_some() || unsettled || !self.outbox.is_empty());
         let in_match = unsettled || self.seated_table().is_some_and(|table| !table.is_finished());
+        // Whoever waits for an answer wants to know soon that the link leads nowhere.
+        let waits = !self.outbox.is_empty() || self.invited.as_ref().is_some_and(|(_, until)| self.now < *until);
         if let Some(heart) = &mut self.heart {
-            heart.pulse.set_urgent(self.now, in_match);
-            heart.silence.set_urgent(self.now, in_match);
+            heart.pulse.set_urgent(self.now, in_match || waits);
+            heart.silence.set_urgent(self.now, in_match || waits);
             if let Some(number) = heart.pulse.ping(self.now) {
                 self.effects.push_back(Effect::Send(Box::new(ToServer::Ping(number))));
             }

@@ -34,6 +34,7 @@ impl Player {
             ToClient::Invited(invite) => self.invited(invite),
             ToClient::InviteClosed { with, why } => {
                 self.invites.retain(|open| open.by != with);
+                self.invited.take_if(|(to, _)| to.key() == with.key());
                 let why = format!("{why:?}").to_lowercase();
                 self.show(Event::InviteClosed { with: with.to_string(), why });
             }
@@ -206,6 +207,7 @@ impl Player {
         // the verdict may have come from the opponent, and this be older.
         if view.active && !self.tables.get(&id).is_some_and(Table::is_finished) {
             self.invites.clear();
+            self.invited = None;
             self.sit(id);
             self.explain_ways();
         }
@@ -284,6 +286,7 @@ impl Player {
             self.effects.push_back(Effect::Write(Write::Session(None)));
         }
         self.invites.clear();
+        self.invited = None;
     }
 
     fn closing(&mut self, why: CloseReason, retry_after: Duration) {

@@ -10,7 +10,8 @@ use crate::model::client::record::Write;
 use crate::model::client::table;
 use crate::model::engine::Input as EngineInput;
 use crate::model::event::Event as LogEvent;
-use crate::model::games::Seat;
+use crate::model::games::{GameSpec, Seat};
+use crate::model::limits::{HEARTBEAT_IDLE, INVITE_MAX, SILENCE_MATCH_MAX};
 use crate::model::message::{Answer, Entries, KeeperMessage, MatchView, ToClient, ToPeer, ToServer};
 use crate::model::statement::Fared;
 use crate::model::time::WallMs;
@@ -247,6 +248,35 @@ fn rematch_asks_the_last_opponent_for_the_same_game() {
     world.type_in(1, Typed::Accept(None));
     world.settle();
     assert!(world.clients.iter().all(|client| client.player.status(world.now).seated.is_some()));
+}
+
+#[test]
+fn who_waits_for_an_answer_soon_knows_that_the_link_leads_nowhere() {
+    let mut world = World::new(1, 2);
+    world.log_in_all();
+    world.settle();
+    let (to, game) =
+        (world.clients[1].player.user.as_ref().unwrap().name.clone(), GameSpec::named("tictactoe").unwrap());
+    let is_strict = |world: &World| {
+        let silent_at = world.clients[0].player.heart.as_ref().unwrap().silence.deadline();
+        silent_at <= world.now + SILENCE_MATCH_MAX
+    };
+    assert!(!is_strict(&world));
+    world.type_in(0, Typed::Leaders);
+    assert!(is_strict(&world), "a request is not answered yet");
+    world.settle();
+    assert!(!is_strict(&world));
+    for ends in [Typed::Decline(None), Typed::Status] {
+        world.type_in(0, Typed::Begin(to.clone(), game.clone()));
+        world.settle();
+        assert!(is_strict(&world), "an invitation is not answered yet");
+        world.type_in(1, ends);
+        let end = world.now + INVITE_MAX + HEARTBEAT_IDLE;
+        while world.now < end && is_strict(&world) {
+            world.settle();
+        }
+        assert!(!is_strict(&world), "it was declined, or has run out");
+    }
 }
 
 #[test]
