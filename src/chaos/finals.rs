@@ -159,6 +159,9 @@ pub struct Healed {
     pub live_ms: BTreeMap<String, Option<u64>>,
     /// For each device: whether it was in a match or had something unsettled, so that the shorter bound holds.
     pub urgent: BTreeMap<String, bool>,
+    /// Devices whose link led nowhere at that moment and which had not noticed: a second of silence tells them.
+    #[serde(default)]
+    pub deceived: BTreeSet<String>,
     /// How long a message travels at most. The bounds are those of a fast network; four round trips to the server come
     /// on top: TCP, TLS, the first frames, the session.
     pub distance_ms: u64,

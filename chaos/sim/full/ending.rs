@@ -33,6 +33,8 @@ pub(super) struct Healed {
     pub(super) at_ms: u64,
     /// By player: whether the shorter bound holds, and how long it took.
     live: BTreeMap<usize, (bool, Option<u64>)>,
+    /// Whose link led nowhere then, and who had not noticed.
+    deceived: BTreeSet<usize>,
     settled: BTreeMap<String, Option<u64>>,
     /// Since when nothing is left to do.
     over_since: Option<u64>,
@@ -105,7 +107,8 @@ impl World {
                 && (watched.players.iter().all(|player| self.is_covered(*player)) || self.meet(id, &watched.players))
         });
         let settled = open.map(|(id, _)| (id.clone(), None)).collect();
-        self.healed = Some(Healed { at_ms: now, live, settled, over_since: None });
+        let deceived = (0..self.players.len()).filter(|player| self.is_deceived(*player)).collect();
+        self.healed = Some(Healed { at_ms: now, live, deceived, settled, over_since: None });
         self.players.iter_mut().for_each(|player| player.human.last_match());
     }
 
@@ -169,8 +172,9 @@ impl World {
         let took = now - healed.at_ms;
         for (player, (urgent, ms)) in &mut healed.live {
             let live = self.status(self.players[*player].device).is_some_and(|status| status.link == LinkState::Live);
-            // Who is idle asks less often, and may not know yet.
-            if ms.is_none() && live && !(*urgent && self.is_deceived(*player)) {
+            // Who is idle by now asks less often, and may not know yet.
+            let hurries = *urgent && self.is_urgent(*player);
+            if ms.is_none() && live && !(hurries && self.is_deceived(*player)) {
                 *ms = Some(took);
             }
         }
@@ -359,6 +363,7 @@ impl World {
             distance_ms: self.plan.latency_ms.1,
             live_ms: healed.live.iter().map(|(player, (_, ms))| (name(player), *ms)).collect(),
             urgent: healed.live.iter().map(|(player, (urgent, _))| (name(player), *urgent)).collect(),
+            deceived: healed.deceived.iter().map(name).collect(),
             settled_ms: healed.settled.clone(),
         };
     }

@@ -7,6 +7,8 @@ use super::case::{Case, Finding};
 const LIVE_URGENT_MAX_MS: u64 = 1000;
 /// Any other link.
 const LIVE_IDLE_MAX_MS: u64 = 6000;
+/// Until a link of who is urgent is known to lead nowhere.
+const SILENCE_MAX_MS: u64 = 1000;
 /// A match, until it is playable at both or settled at both.
 const SETTLED_MAX_MS: u64 = 2000;
 /// What the ticks of a simulation may add.
@@ -26,7 +28,8 @@ pub(super) fn links(case: &Case<'_>) -> Finding {
     let mut wrong = Vec::new();
     for (device, took) in &healed.live_ms {
         let urgent = healed.urgent.get(device).copied().unwrap_or(true);
-        let max = if urgent { LIVE_URGENT_MAX_MS } else { LIVE_IDLE_MAX_MS } + WAYS * healed.distance_ms;
+        let noticed = if healed.deceived.contains(device) { SILENCE_MAX_MS } else { 0 };
+        let max = if urgent { LIVE_URGENT_MAX_MS } else { LIVE_IDLE_MAX_MS } + noticed + WAYS * healed.distance_ms;
         if took.is_none_or(|took| took > max + SLACK_MS) {
             wrong.push(format!(
                 "{device} is live {} after the end of the faults; at most {max} ms are allowed",

@@ -144,6 +144,13 @@ fn l1_links_are_live_in_time() {
     live(Some(6100), Some(false)).is_good();
     live(Some(6101), Some(false)).breaks("L1", "6101 ms");
     live(None, Some(false)).breaks("L1", "never");
+    let deceived = |took: u64| {
+        let mut world = live(Some(took), Some(true));
+        world.finals.healed.deceived.insert("p0".to_owned());
+        world
+    };
+    deceived(2100).is_good();
+    deceived(2101).breaks("L1", "2101 ms");
 }
 
 #[test]
