@@ -26,6 +26,8 @@ const HEALED_MAX_MS: u64 = 20_000;
 
 /// What was said last has arrived after this.
 const LAST_WORDS_MS: u64 = 1_000;
+/// A liar has found its link dead by then, and has been convicted.
+const LAST_LIES_MS: u64 = 3_000;
 
 /// How things stand since the last fault was healed.
 #[derive(Clone, Debug, Default)]
@@ -47,7 +49,8 @@ impl World {
         }
         let Some(healed) = &self.healed else { return false };
         let now = self.now_ms();
-        healed.over_since.is_some_and(|since| now >= since + LAST_WORDS_MS) || now >= healed.at_ms + HEALED_MAX_MS
+        let last = if self.players.iter().any(|player| player.lies) { LAST_LIES_MS } else { LAST_WORDS_MS };
+        healed.over_since.is_some_and(|since| now >= since + last) || now >= healed.at_ms + HEALED_MAX_MS
     }
 
     /// Whether all have done what they wanted, and recovery is measured.
@@ -162,7 +165,8 @@ impl World {
 
     fn is_urgent(&self, player: usize) -> bool {
         let unsettled = |(id, watched): (&String, &super::world::Watched)| {
-            watched.players.contains(&player) && !watched.left && !self.players[player].human.knows_result(id)
+            let knows = self.players[player].human.knows_result(id) || self.has_put_away(player, id);
+            watched.players.contains(&player) && !watched.left && !knows
         };
         self.is_whole(player) && self.matches.iter().any(unsettled)
     }
