@@ -180,6 +180,9 @@ impl Player {
             table.opponent_here = view.opponent_here;
             return;
         }
+        // Whose invitation is accepted once more, by a server that has forgotten the first time, has the key in that match.
+        let fits = |key: &&SecretKey| view.grant.body.keys.contains(&key.public());
+        let known = self.tables.values().filter_map(Table::key).find(fits).cloned();
         let Some(user) = &mut self.user else { return };
         let Some(server_key) = self.server_key else { return };
         let Some(id) = user.session.as_ref().map(|session| session.user) else { return };
@@ -189,6 +192,7 @@ impl Player {
             key = key.or_else(|| Some(user.only_key()).filter(|key| view.grant.body.keys.contains(&key.public())));
         }
         let offers = key.is_some().then(|| Effect::Write(Write::Offers(user.offers.clone())));
+        key = key.or(known);
         match Table::open(view, id, key, server_key) {
             Ok((table, effects)) => {
                 self.tables.insert(table.id(), table);
