@@ -113,7 +113,15 @@ impl World<'_> {
             let cut = self.net.is_cut(host, Host::Server) || self.net.is_cut(Host::Server, host);
             cut || !self.server.machine.runs()
         };
-        let table = |number: usize| self.devices[number].process.as_ref().and_then(|process| process.player.table());
+        // Who has left a match does not listen for the opponent.
+        let sits = |number: usize, of: &Table| {
+            let (shown, id) = (&self.devices[number].shown, of.id().to_string());
+            shown.seat.as_ref() == Some(&id) || shown.decided.contains(&id)
+        };
+        let table = |number: usize| {
+            let process = self.devices[number].process.as_ref()?;
+            process.player.table().filter(|table| sits(number, table))
+        };
         // Who has lost its key is let in by nobody, nor is one whose new key the opponent has not heard of.
         let ends = |number: usize| {
             let table = table(number)?;

@@ -1,6 +1,7 @@
 //! The end of the faults, and how long it takes until all is well.
 
 use rejoin::chaos::history::End;
+use rejoin::model::client::event::LinkState;
 
 use super::device::Device;
 use super::world::{Task, World};
@@ -56,6 +57,9 @@ impl World<'_> {
             // Nobody is logged in by the program alone.
             let open = open && device.process.as_ref().is_none_or(|process| process.player.has_session());
             self.healed.live_ms.insert(device.who.clone(), None);
+            if device.shown.link == LinkState::Live && !self.is_live(number) {
+                self.healed.deceived.insert(device.who.clone());
+            }
             self.healed.urgent.insert(device.who.clone(), open);
             let unsettled = device.shown.matches.difference(&device.shown.recorded).cloned().collect::<Vec<_>>();
             for of in unsettled {
@@ -136,7 +140,7 @@ impl World<'_> {
     fn is_live(&self, number: usize) -> bool {
         let device = &self.devices[number];
         let conn = device.process.as_ref().and_then(|process| process.conn);
-        let live = device.shown.link == rejoin::model::client::event::LinkState::Live;
+        let live = device.shown.link == LinkState::Live;
         live && conn.is_some_and(|conn| self.net.conns[conn].ends.iter().all(|end| end.open))
     }
 

@@ -72,7 +72,7 @@ pub(super) fn check(case: &Case<'_>) -> Finding {
 }
 
 /// Devices that are shown a seat in a match while they sit in another one, which is neither over nor left. A server that has
-/// lost its state may have forgotten the first.
+/// lost its state may have forgotten the first, and a liar is told of a match of its own making.
 fn two_seats(case: &Case<'_>) -> Vec<String> {
     if case.is_lost(SERVER) {
         return Vec::new();
@@ -81,7 +81,7 @@ fn two_seats(case: &Case<'_>) -> Vec<String> {
     // Before the first link a client shows what its disk has: the server may know better.
     let mut alone: BTreeSet<&str> = BTreeSet::new();
     let mut wrong = Vec::new();
-    for record in case.history {
+    for record in case.history.iter().filter(|record| case.is_honest(&record.who)) {
         let who = record.who.as_str();
         match &record.what {
             What::Told { told: Told::Match { match_id, .. } } => {
