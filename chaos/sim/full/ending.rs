@@ -102,12 +102,14 @@ impl World {
         }
         let live = (0..self.players.len()).filter(|player| self.is_covered(*player));
         let live = live.map(|player| (player, (self.is_urgent(player), None))).collect();
+        let strangers = self.strangers();
+        let meet = |id: &str, players: &BTreeSet<usize>| !strangers.contains(id) && self.meet(id, players);
         let open = self.matches.iter().filter(|(id, watched)| {
             watched.players.len() == 2
                 && !watched.left
                 && !watched.players.iter().all(|player| self.players[*player].human.knows_result(id))
                 && watched.players.iter().all(|player| self.is_whole(*player) && !self.lies_at(*player))
-                && (watched.players.iter().all(|player| self.is_covered(*player)) || self.meet(id, &watched.players))
+                && (watched.players.iter().all(|player| self.is_covered(*player)) || meet(id, &watched.players))
         });
         let settled = open.map(|(id, _)| (id.clone(), None)).collect();
         let deceived = (0..self.players.len()).filter(|player| self.is_deceived(*player)).collect();
@@ -123,7 +125,7 @@ impl World {
         machine.runs && self.server.runs && !fabric.is_cut(one, other) && !fabric.is_cut(other, one)
     }
 
-    /// Whether two players reach each other in a match. Who knows the result has put it away.
+    /// Whether two players who are no strangers reach each other in a match. Who knows the result has put it away.
     fn meet(&self, match_id: &str, players: &BTreeSet<usize>) -> bool {
         let machines: Vec<_> =
             players.iter().map(|player| &self.devices[self.players[*player].device].machine).collect();
@@ -131,7 +133,7 @@ impl World {
         let apart = |one: usize, other: usize| fabric.is_cut(machines[one].id, machines[other].id);
         let run = machines.iter().all(|machine| machine.runs);
         let away = players.iter().any(|player| self.players[*player].human.knows_result(match_id));
-        run && !away && !self.strangers().contains(match_id) && !apart(0, 1) && !apart(1, 0)
+        run && !away && !apart(0, 1) && !apart(1, 0)
     }
 
     /// Matches in which neither player is sure to know where the other is: they were never connected directly in it, or
@@ -312,10 +314,11 @@ impl World {
 
     /// Whether the server has run since it lost its disk, if it has lost it.
     fn could_name_a_loss(&self) -> bool {
-        let lost = |record: &&Record| matches!(&record.what, What::Fault { fault, on: true } if ["wipe-server", "copy-server"].contains(&fault.as_str()));
+        let losses = ["wipe-server", "copy-server"];
+        let lost = |record: &Record| matches!(&record.what, What::Fault { fault, on: true } if losses.contains(&fault.as_str()));
         let started = |record: &Record| record.who == "server" && matches!(record.what, What::Started);
-        let since: Vec<_> = self.history.iter().rev().take_while(|record| !lost(record)).collect();
-        since.len() == self.history.len() || since.into_iter().any(started)
+        let since = self.history.iter().rposition(lost).unwrap_or(0);
+        self.history[since..].iter().any(started)
     }
 
     /// Which passwords would be let in, by what is on the server's disk.
